@@ -1,0 +1,95 @@
+package apply
+
+import (
+	"errors"
+	"fmt"
+
+	"pam_polyinst/internal/config"
+	"pam_polyinst/internal/dirfd"
+	"pam_polyinst/internal/mntns"
+	"pam_polyinst/internal/mountfd"
+	"pam_polyinst/internal/polyinst"
+)
+
+// Isolate cuts the namespace off, before anything is attached in it: nothing of
+// ours can reach the host (I-6).
+func Isolate(p config.Propagation) *polyinst.Refusal {
+	if err := mntns.Isolate(p == config.PropagationPrivate); err != nil {
+		return hostFault("", err)
+	}
+	return nil
+}
+
+// Attach puts every mount on its polydir, outer ones first. A handle from
+// before unshare is of no use as a target, so that each polydir is walked to
+// once more, and must be the same directory that was approved.
+func Attach(all []*Staged) *polyinst.Refusal {
+	for _, s := range all {
+		if err := attach(s); err != nil {
+			return hostFault(s.Step.Path, err)
+		}
+	}
+	return nil
+}
+
+func attach(s *Staged) error {
+	way, err := dirfd.Walk(s.Step.Path, nil)
+	if err != nil {
+		return err
+	}
+	defer way.Close()
+	if way.Missing || way.Stat.ID != s.Polydir {
+		return errors.New("was replaced while the session was being opened")
+	}
+	if err := s.Mount.Attach(way.Dir); err != nil {
+		return err
+	}
+	s.attached = true
+	return nil
+}
+
+// Verify looks at the finished view as the session will: every polydir must be
+// the mount that was made for it, on top, with at least the attributes that the
+// plan says (I-7).
+func Verify(all []*Staged) *polyinst.Refusal {
+	for _, s := range all {
+		if err := verify(s); err != nil {
+			return hostFault(s.Step.Path, fmt.Errorf("the finished view is not what was planned: %w", err))
+		}
+	}
+	return nil
+}
+
+func verify(s *Staged) error {
+	way, err := dirfd.Walk(s.Step.Path, nil)
+	if err != nil {
+		return err
+	}
+	defer way.Close()
+	if way.Missing {
+		return errors.New("the polydir is gone")
+	}
+	if way.Stat.ID != s.Root || way.Stat.MountID != s.MountID {
+		return fmt.Errorf("another directory is there (device %d inode %d, want %d %d)",
+			way.Stat.Dev, way.Stat.Ino, s.Root.Dev, s.Root.Ino)
+	}
+	flags, err := mountfd.FlagsOf(way.Dir)
+	if err != nil {
+		return err
+	}
+	if want := config.MountFlags(s.Step.Attributes); config.MountFlags(flags)&want != want {
+		return fmt.Errorf("mounted %s, want %s", config.MountFlags(flags), want)
+	}
+	return nil
+}
+
+// DetachAll takes off again what Attach attached, in a namespace that somebody
+// else will go on to use.
+func DetachAll(all []*Staged) {
+	for i := len(all) - 1; i >= 0; i-- {
+		if all[i].attached {
+			_ = mountfd.Detach(all[i].Mount.Root)
+			all[i].attached = false
+		}
+	}
+}

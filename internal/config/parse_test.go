@@ -1,0 +1,308 @@
+package config
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// source reads a test's file; messages show its base name.
+func source(t testing.TB, path string) Source {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Source{Name: filepath.Base(path), Data: data}
+}
+
+// testdata/refused holds files with mistakes. Beside each NAME.conf stand the
+// exact messages, NAME.err, and its drop-ins if it has any, NAME.d.
+func TestRefused(t *testing.T) {
+	files, _ := filepath.Glob("testdata/refused/*.conf")
+	if len(files) == 0 {
+		t.Fatal("no test files")
+	}
+	for _, path := range files {
+		base := strings.TrimSuffix(path, ".conf")
+		t.Run(filepath.Base(base), func(t *testing.T) {
+			var dropins []Source
+			more, _ := filepath.Glob(base + ".d/*.conf")
+			for _, m := range more {
+				dropins = append(dropins, source(t, m))
+			}
+			c, problems := Parse(source(t, path), dropins)
+			if len(problems) == 0 || c != nil {
+				t.Fatalf("accepted; Config %v", c)
+			}
+			compare(t, base+".err", problems.Error()+"\n")
+		})
+	}
+}
+
+func compare(t *testing.T, golden, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s: got\n%s\nwant\n%s", golden, got, want)
+	}
+}
+
+// Every message is lower case at its beginning, on one line, without a full stop.
+func TestMessageForm(t *testing.T) {
+	files, _ := filepath.Glob("testdata/refused/*.err")
+	form := regexp.MustCompile(`^[^ :]+(:\d+:\d+)?: (polydir "[^ ]*": )?("|[$a-z0-9]|TOML: ).*[^.]$`)
+	for _, path := range files {
+		for _, line := range strings.Split(strings.TrimSpace(string(source(t, path).Data)), "\n") {
+			if !form.MatchString(line) {
+				t.Errorf("%s: %s", path, line)
+			}
+		}
+	}
+}
+
+func parseOK(t *testing.T, text string, dropins ...string) *Config {
+	t.Helper()
+	var more []Source
+	for _, d := range dropins {
+		more = append(more, Source{"drop-in", []byte(d)})
+	}
+	c, problems := Parse(Source{"main", []byte(text)}, more)
+	if problems != nil {
+		t.Fatalf("refused:\n%v", problems)
+	}
+	return c
+}
+
+func TestDefaults(t *testing.T) {
+	c := parseOK(t, `
+[[polydir]]
+path = "/tmp/"
+method = "user"
+instance_prefix = "/inst/tmp/x-"
+`)
+	at := func(line int) Position { return Position{"main", line, 1} }
+	want := &Config{
+		Namespace: Namespace{
+			Scope: "session", Propagation: "slave", Nested: "replace",
+			Rescue: UserList{{Name: "root"}}, Timeout: 30 * time.Second,
+			Set: map[string]Position{},
+		},
+		Polydirs: []Polydir{{
+			Pos:    at(2),
+			KeyPos: map[string]Position{"path": at(3), "method": at(4), "instance_prefix": at(5)},
+			Path:   "/tmp", Prefix: "/inst/tmp/x-", Method: "user",
+			MountOptions: NoSuid | NoDev, WithoutContext: "refuse",
+			InstanceName: "$USER", InitWhen: "new", InitTimeout: 10 * time.Second,
+		}},
+	}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+}
+
+func TestEverything(t *testing.T) {
+	c := parseOK(t, `
+[namespace]
+scope = "user"
+propagation = "private"
+unshare = ["mount", "uts"]
+uts = "private"
+nested = "escape"
+rescue = ["@wheel", "uid:0"]
+timeout = "1m30s"
+
+[[polydir]]
+path = "$HOME"
+instance_prefix = "$HOME/$USER.inst/"
+method = "level"
+only = ["alice", "@domain users", "uid:2000-2999"]
+services = ["sshd"]
+mount_options = ["ro", "nosymfollow", "noexec"]
+keep = [".a..b"]
+create = { mode = "02770", group = "grp-$USER" }
+skel = true
+quota = { bytes = "10g", inodes = 7 }
+shared = true
+without_context = "user"
+instance_name = "$UID"
+hash_names = true
+init = "/etc/x.init"
+init_when = "always"
+init_timeout = "2s"
+parent_in_unsafe_dir = true
+allow_network_fs = true
+parent_mode = "any"
+`, `
+[[polydir]]
+path = "/a..b/$$x/$UID"
+method = "tmpfs"
+mount_options = []
+tmpfs = { size = "50%", inodes = 3, mode = "0000", noswap = true }
+create = {}
+[[polydir]]
+path = "/dev/shm"
+method = "tmpfs"
+tmpfs.size = 4096
+`)
+	ns := c.Namespace
+	set := ns.Set
+	ns.Set = nil
+	wantNS := Namespace{Scope: "user", Propagation: "private", UTS: true, Nested: "escape", Timeout: 90 * time.Second,
+		Rescue: UserList{
+			{Kind: GroupName, Name: "wheel", Pos: Position{"main", 8, 11}},
+			{Kind: UIDRange, Pos: Position{"main", 8, 21}}}}
+	if !reflect.DeepEqual(ns, wantNS) {
+		t.Errorf("namespace: got %+v", ns)
+	}
+	if (set["uts"] != Position{"main", 6, 1}) || (set["scope"] != Position{"main", 3, 1}) || len(set) != 7 {
+		t.Errorf("set: %v", set)
+	}
+	p := c.Polydirs[0]
+	create := *p.Create
+	p.Create, p.KeyPos = nil, nil
+	wantP := Polydir{Pos: Position{"main", 11, 1}, Path: "$HOME", Prefix: "$HOME/$USER.inst/", Method: "level",
+		Only: UserList{
+			{Name: "alice", Pos: Position{"main", 15, 9}},
+			{Kind: GroupName, Name: "domain users", Pos: Position{"main", 15, 18}},
+			{Kind: UIDRange, Min: 2000, Max: 2999, Pos: Position{"main", 15, 35}}},
+		Services: []string{"sshd"}, MountOptions: ReadOnly | NoSymFollow | NoExec, Keep: []string{".a..b"},
+		Skel: true, Quota: Quota{10 << 30, 7}, Shared: true, WithoutContext: "user", InstanceName: "$UID", HashNames: true,
+		Init: "/etc/x.init", InitWhen: "always", InitTimeout: 2 * time.Second,
+		ParentInUnsafeDir: true, AllowNetworkFS: true, ParentModeAny: true}
+	if !reflect.DeepEqual(p, wantP) {
+		t.Errorf("polydir: got\n%+v\nwant\n%+v", p, wantP)
+	}
+	if (create != Create{0o2770, "$USER", "grp-$USER", Position{"main", 19, 1}}) {
+		t.Errorf("create: %+v", create)
+	}
+	q := c.Polydirs[1]
+	if (q.Tmpfs != Tmpfs{SizePct: 50, Inodes: 3, HasMode: true, NoSwap: true, Set: true}) || q.MountOptions != 0 {
+		t.Errorf("tmpfs: %+v", q)
+	}
+	if q.Path != "/a..b/$$x/$UID" || q.Create == nil || q.Create.Mode != 0o700 || q.Create.Owner != "$USER" {
+		t.Errorf("second polydir: %+v", q)
+	}
+	if (q.KeyPos["tmpfs.noswap"] != Position{"drop-in", 6, 53}) {
+		t.Errorf("place of tmpfs.noswap: %v", q.KeyPos["tmpfs.noswap"])
+	}
+	if c.Polydirs[2].Tmpfs.Size != 4096 {
+		t.Errorf("third polydir: %+v", c.Polydirs[2])
+	}
+}
+
+func TestNetworkByUnshare(t *testing.T) {
+	ns := parseOK(t, `namespace.unshare = ["net", "ipc"]`).Namespace
+	if !ns.Network || !ns.IPC || ns.UTS || ns.Set["network"].Col != 22 {
+		t.Errorf("got %+v", ns)
+	}
+}
+
+func TestRescueOfNobody(t *testing.T) {
+	if r := parseOK(t, `namespace = { rescue = [] }`).Namespace.Rescue; len(r) != 0 {
+		t.Errorf("got %v", r)
+	}
+}
+
+func TestEmptyFile(t *testing.T) {
+	if c := parseOK(t, "\xef\xbb\xbf# nothing\r\n"); len(c.Polydirs) != 0 {
+		t.Errorf("got %+v", c)
+	}
+}
+
+// Two polydirs may share a path where no session can meet both, or where that
+// depends on the user.
+func TestSharedPath(t *testing.T) {
+	polydir := func(more string) string {
+		return "[[polydir]]\npath = \"/tmp\"\nmethod = \"tmpfs\"\n" + more + "\n"
+	}
+	for _, tc := range []struct {
+		a, b string
+		ok   bool
+	}{
+		{`services = ["sshd"]`, `services = ["login"]`, true},
+		{`services = ["sshd"]`, `services = ["login", "sshd"]`, false},
+		{`services = ["sshd"]`, ``, false},
+		{``, ``, false},
+		{`only = ["alice"]`, ``, true},
+		{``, `only = ["alice"]`, true},
+		{`except = ["alice"]`, `except = ["bob"]`, false},
+	} {
+		_, problems := Parse(Source{"main", []byte(polydir(tc.a))}, []Source{{"more", []byte(polydir(tc.b))}})
+		if (problems == nil) != tc.ok {
+			t.Errorf("%q and %q: %v", tc.a, tc.b, problems)
+		}
+	}
+}
+
+func TestLongPath(t *testing.T) {
+	file := func(n int) Source {
+		return Source{"main", []byte("[[polydir]]\nmethod = \"tmpfs\"\npath = \"/" + strings.Repeat("x/", n/2-1) + "y\"\n")}
+	}
+	if _, problems := Parse(file(4094), nil); problems != nil {
+		t.Errorf("4094 bytes: %v", problems)
+	}
+	_, problems := Parse(file(4096), nil)
+	if problems == nil || problems[0].Message != "path: 4096 bytes long, want at most 4095" {
+		t.Errorf("4096 bytes: %v", problems)
+	}
+}
+
+func TestLongFile(t *testing.T) {
+	_, problems := Parse(Source{"main", []byte(strings.Repeat("#", maxFile+1))}, nil)
+	if problems.Error() != "main: 262145 bytes long, want at most 262144" {
+		t.Errorf("got %v", problems)
+	}
+	_, problems = Parse(Source{"main", []byte("x=" + strings.Repeat("[", maxFile-2))}, nil)
+	if len(problems) != 1 {
+		t.Errorf("deep nesting: %v", problems)
+	}
+}
+
+func TestGroups(t *testing.T) {
+	c := parseOK(t, `
+[namespace]
+rescue = ["root", "@wheel"]
+[[polydir]]
+path = "/a"
+method = "tmpfs"
+except = ["@wheel", "@adm", "zoe"]
+[[polydir]]
+path = "/b"
+method = "tmpfs"
+only = ["@students", "uid:5"]
+`)
+	if got := c.Groups(); !reflect.DeepEqual(got, []string{"adm", "students", "wheel"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestString(t *testing.T) {
+	for want, got := range map[string]string{
+		"nosuid,nodev":                    (NoSuid | NoDev).String(),
+		"nosuid,noexec,nosymfollow,ro":    (NoSuid | NoExec | NoSymFollow | ReadOnly).String(),
+		"":                                MountFlags(0).String(),
+		"root,@wheel,uid:5,uid:1000-1999": UserList{{Name: "root"}, {Kind: GroupName, Name: "wheel"}, {Kind: UIDRange, Min: 5, Max: 5}, {Kind: UIDRange, Min: 1000, Max: 1999}}.String(),
+		"f":                               Position{File: "f"}.String(),
+		"f:1:2":                           Position{"f", 1, 2}.String(),
+	} {
+		if got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

@@ -1,0 +1,313 @@
+// Package dirfd is a directory as a handle. A path is walked once, component
+// by component, each judged by what was opened and not by its name; afterwards
+// the handle is the truth and the path a label for messages.
+//
+// It is one of the kernel packages, which alone make system calls.
+package dirfd
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+)
+
+// ID is the identity of a file: the device and inode of statx(2).
+type ID struct {
+	Dev uint64
+	Ino uint64
+}
+
+// Stat is what statx(2) says of a handle.
+type Stat struct {
+	ID
+	UID, GID  uint32
+	Mode      uint32 // permission bits with set-id and sticky
+	Type      uint32 // S_IFMT
+	Nlink     uint32
+	Size      int64
+	ModTime   int64  // seconds since the epoch
+	MountID   uint64 // not unique over time
+	MountRoot bool   // the root of a mount
+}
+
+// IsDir tells whether the handle is a directory.
+func (s Stat) IsDir() bool { return s.Type == unix.S_IFDIR }
+
+// IsSymlink tells whether the handle is a symbolic link.
+func (s Stat) IsSymlink() bool { return s.Type == unix.S_IFLNK }
+
+// IsRegular tells whether the handle is a regular file.
+func (s Stat) IsRegular() bool { return s.Type == unix.S_IFREG }
+
+// TypeName names the type of file for messages.
+func (s Stat) TypeName() string {
+	switch s.Type {
+	case unix.S_IFDIR:
+		return "directory"
+	case unix.S_IFLNK:
+		return "symbolic link"
+	case unix.S_IFREG:
+		return "regular file"
+	case unix.S_IFIFO:
+		return "FIFO"
+	case unix.S_IFSOCK:
+		return "socket"
+	case unix.S_IFCHR, unix.S_IFBLK:
+		return "device"
+	}
+	return "file of an unknown type"
+}
+
+// Dir is an open handle (O_PATH) of a directory, or of what stands where one
+// was looked for. The zero Dir is not open.
+type Dir struct {
+	fd   int // descriptor + 1, so that the zero value is closed
+	path string
+}
+
+func newDir(fd int, path string) Dir { return Dir{fd: fd + 1, path: path} }
+
+// FromFD makes a Dir of a descriptor, which it then owns.
+func FromFD(fd int, label string) Dir { return newDir(fd, label) }
+
+// FD is the descriptor, -1 if the Dir is not open. It stays the Dir's.
+func (d Dir) FD() int { return d.fd - 1 }
+
+// IsOpen tells whether the Dir holds a descriptor.
+func (d Dir) IsOpen() bool { return d.fd > 0 }
+
+// Path is the path by which the directory was reached, for messages only.
+func (d Dir) Path() string { return d.path }
+
+// Close releases the handle; closing a closed Dir is nothing.
+func (d *Dir) Close() {
+	if d.IsOpen() {
+		_ = unix.Close(d.FD())
+	}
+	d.fd = 0
+}
+
+// Dup is a second handle of the same directory.
+func (d Dir) Dup() (Dir, error) {
+	fd, err := unix.FcntlInt(uintptr(d.FD()), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return Dir{}, pathError("dup", d.path, err)
+	}
+	return newDir(fd, d.path), nil
+}
+
+// Root is the root directory of this process.
+func Root() (Dir, error) { return openPath("/") }
+
+// Cwd is the working directory of this process; Path says where it is, or is
+// empty where that cannot be told (it was removed, or lies outside the root).
+func Cwd() (Dir, error) {
+	d, err := openPath(".")
+	if err != nil {
+		return Dir{}, err
+	}
+	d.path = ""
+	if path, err := unix.Getwd(); err == nil && path != "" && path[0] == '/' {
+		d.path = path
+	}
+	return d, nil
+}
+
+func openPath(path string) (Dir, error) {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return Dir{}, pathError("open", path, err)
+	}
+	return newDir(fd, path), nil
+}
+
+// Stat asks the kernel about the handle.
+func (d Dir) Stat() (Stat, error) {
+	return statAt(d.FD(), "", unix.AT_EMPTY_PATH, d.path)
+}
+
+func statAt(fd int, name string, flags int, label string) (Stat, error) {
+	var x unix.Statx_t
+	mask := unix.STATX_BASIC_STATS | unix.STATX_MNT_ID
+	if err := unix.Statx(fd, name, flags|unix.AT_SYMLINK_NOFOLLOW, mask, &x); err != nil {
+		return Stat{}, pathError("stat", label, err)
+	}
+	return Stat{
+		ID:        ID{Dev: unix.Mkdev(x.Dev_major, x.Dev_minor), Ino: x.Ino},
+		UID:       x.Uid,
+		GID:       x.Gid,
+		Mode:      uint32(x.Mode) & 0o7777,
+		Type:      uint32(x.Mode) & unix.S_IFMT,
+		Nlink:     x.Nlink,
+		Size:      int64(x.Size),
+		ModTime:   x.Mtime.Sec,
+		MountID:   x.Mnt_id,
+		MountRoot: x.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0,
+	}, nil
+}
+
+// open opens one name in d without following anything; the flags of openat2(2)
+// say what else is demanded.
+func (d Dir) open(name string, flags, resolve uint64, mode uint64) (int, error) {
+	how := unix.OpenHow{
+		Flags:   flags | unix.O_CLOEXEC | unix.O_NOFOLLOW,
+		Mode:    mode,
+		Resolve: resolve | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_BENEATH,
+	}
+	for {
+		fd, err := unix.Openat2(d.FD(), name, &how)
+		// EAGAIN: something was renamed below us during the look; see openat2(2)
+		if !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN) {
+			return fd, err
+		}
+	}
+}
+
+// Lookup opens the entry called name, of whatever type, without following it.
+// A FIFO or a device is not opened for reading and so cannot block.
+func (d Dir) Lookup(name string) (Dir, error) {
+	path := join(d.path, name)
+	// with O_DIRECTORY first: only so does an automount point mount
+	fd, err := d.open(name, unix.O_PATH|unix.O_DIRECTORY, 0, 0)
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		fd, err = d.open(name, unix.O_PATH, 0, 0)
+	}
+	if err != nil {
+		return Dir{}, pathError("open", path, err)
+	}
+	return newDir(fd, path), nil
+}
+
+// LookupHere is Lookup for an entry that must lie on d's own mount: EXDEV
+// otherwise.
+func (d Dir) LookupHere(name string) (Dir, error) {
+	path := join(d.path, name)
+	fd, err := d.open(name, unix.O_PATH, unix.RESOLVE_NO_XDEV, 0)
+	if err != nil {
+		return Dir{}, pathError("open", path, err)
+	}
+	return newDir(fd, path), nil
+}
+
+// Mkdir makes a directory, by name and not following; the umask applies.
+// fs.ErrExist if the name is taken.
+func (d Dir) Mkdir(name string, mode uint32) error {
+	return pathError("mkdir", join(d.path, name), unix.Mkdirat(d.FD(), name, mode))
+}
+
+// Rename gives an entry of d another name in d, which must be free:
+// fs.ErrExist if it is not (RENAME_NOREPLACE, rename(2)).
+func (d Dir) Rename(from, to string) error {
+	err := unix.Renameat2(d.FD(), from, d.FD(), to, unix.RENAME_NOREPLACE)
+	return pathError("rename", join(d.path, from), err)
+}
+
+// Rmdir removes an empty directory.
+func (d Dir) Rmdir(name string) error {
+	return pathError("rmdir", join(d.path, name), unix.Unlinkat(d.FD(), name, unix.AT_REMOVEDIR))
+}
+
+// Unlink removes an entry that is no directory.
+func (d Dir) Unlink(name string) error {
+	return pathError("unlink", join(d.path, name), unix.Unlinkat(d.FD(), name, 0))
+}
+
+// reopen is a readable descriptor of the directory that the handle stands for:
+// "." below a directory handle names nothing but that directory.
+func (d Dir) reopen() (int, error) {
+	return unix.Openat(d.FD(), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+}
+
+// SetOwner sets owner, group and mode of a directory, in this order: chown(2)
+// clears set-id bits.
+func (d Dir) SetOwner(uid, gid, mode uint32) error {
+	fd, err := d.reopen()
+	if err != nil {
+		return pathError("open", d.path, err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Fchown(fd, int(uid), int(gid)); err != nil {
+		return pathError("chown", d.path, err)
+	}
+	if err := unix.Fchmod(fd, mode); err != nil {
+		return pathError("chmod", d.path, err)
+	}
+	return nil
+}
+
+// MountFlags are the ST_ flags of the mount that the handle lies on
+// (statvfs(3)), and the filesystem's magic number (statfs(2)).
+func (d Dir) MountFlags() (flags int64, magic int64, err error) {
+	var s unix.Statfs_t
+	if err := unix.Fstatfs(d.FD(), &s); err != nil {
+		return 0, 0, pathError("statfs", d.path, err)
+	}
+	return int64(s.Flags), int64(s.Type), nil
+}
+
+// join is a label: the path of an entry of a directory.
+func join(dir, name string) string {
+	if dir == "/" {
+		return dir + name
+	}
+	return dir + "/" + name
+}
+
+// pathError wraps an errno with what was tried on which path; nil stays nil.
+// The result works with errors.Is and fs.ErrNotExist, fs.ErrExist and so on.
+func pathError(op, path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &fs.PathError{Op: op, Path: path, Err: err}
+}
+
+// Errno is the system's word for an error, without the operation and the path
+// that it carries.
+func Errno(err error) string {
+	var errno unix.Errno
+	if errors.As(err, &errno) {
+		return errno.Error()
+	}
+	return fmt.Sprint(err)
+}
+
+// SetMode sets the permission bits of a directory.
+func (d Dir) SetMode(mode uint32) error {
+	fd, err := d.reopen()
+	if err != nil {
+		return pathError("open", d.path, err)
+	}
+	defer unix.Close(fd)
+	return pathError("chmod", d.path, unix.Fchmod(fd, mode))
+}
+
+// ActAs gives this thread's access to files the rights of a user, without his
+// supplementary groups; ActAsRoot takes them back (setfsuid(2)). The thread
+// must be locked to the goroutine, as it is in a call from C.
+func ActAs(uid, gid uint32) error {
+	if _, err := unix.SetfsgidRetGid(int(gid)); err != nil {
+		return err
+	}
+	if _, err := unix.SetfsuidRetUid(int(uid)); err != nil {
+		return err
+	}
+	// setfsuid(2) reports no failure: asking again is the documented way
+	now, err := unix.SetfsuidRetUid(-1)
+	if err != nil {
+		return err
+	}
+	if now != int(uid) {
+		ActAsRoot()
+		return fmt.Errorf("setfsuid(%d): %w", uid, unix.EPERM)
+	}
+	return nil
+}
+
+// ActAsRoot is the end of ActAs.
+func ActAsRoot() {
+	_, _ = unix.SetfsuidRetUid(0)
+	_, _ = unix.SetfsgidRetGid(0)
+}

@@ -1,0 +1,233 @@
+// Package mntns is a mount namespace: which one a process is in, a new one, the
+// way into another.
+//
+// It is one of the kernel packages, which alone make system calls. Namespaces
+// belong to threads: the caller must be the worker's main thread, to which a
+// call from C is bound.
+package mntns
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"pam_polyinst/internal/dirfd"
+)
+
+// ID is a mount namespace's identity. Ino is reused after its end; Unique
+// never, but is 0 before Linux 6.12.
+type ID struct {
+	Ino    uint64
+	Unique uint64
+}
+
+// NewMount is the CLONE_ flag of a mount namespace for setns(2).
+const NewMount = unix.CLONE_NEWNS
+
+// nsGetMntnsID is NS_GET_MNTNS_ID of linux/nsfs.h, _IOR(0xb7, 0x5, __u64),
+// which the kernel has from 6.12 on.
+const nsGetMntnsID = 0x8008b705
+
+// NS is an open mount namespace.
+type NS struct {
+	fd int
+	ID ID
+}
+
+// Close releases the handle.
+func (n NS) Close() { _ = unix.Close(n.fd) }
+
+// Own opens the mount namespace that this process is in.
+func Own() (NS, error) { return open("/proc/self/ns/mnt") }
+
+// OfInit opens the mount namespace of process 1.
+func OfInit() (NS, error) { return open("/proc/1/ns/mnt") }
+
+// OwnID is the identity of the mount namespace that this process is in.
+func OwnID() (ID, error) {
+	ns, err := Own()
+	if err != nil {
+		return ID{}, err
+	}
+	defer ns.Close()
+	return ns.ID, nil
+}
+
+func open(path string) (NS, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return NS{}, fmt.Errorf("open %s: %w", path, err)
+	}
+	ns := NS{fd: fd}
+	if ns.ID, err = identify(fd); err != nil {
+		ns.Close()
+		return NS{}, fmt.Errorf("stat %s: %w", path, err)
+	}
+	return ns, nil
+}
+
+func identify(fd int) (ID, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return ID{}, err
+	}
+	id := ID{Ino: st.Ino}
+	if unique, err := ioctlUint64(fd, nsGetMntnsID); err == nil {
+		id.Unique = unique
+	}
+	return id, nil
+}
+
+// SameUserNamespace tells whether the namespace's owning user namespace is the
+// one that this process is in: one that a user made in a user namespace of his
+// own is never entered (ioctl_ns(2)).
+func (n NS) SameUserNamespace() (bool, error) {
+	owner, err := unix.IoctlRetInt(n.fd, unix.NS_GET_USERNS)
+	if errors.Is(err, unix.EPERM) { // owned by one outside of ours
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("NS_GET_USERNS: %w", err)
+	}
+	defer unix.Close(owner)
+	var theirs, ours unix.Stat_t
+	if err := unix.Fstat(owner, &theirs); err != nil {
+		return false, err
+	}
+	if err := unix.Stat("/proc/self/ns/user", &ours); err != nil {
+		return false, fmt.Errorf("stat /proc/self/ns/user: %w", err)
+	}
+	return theirs.Ino == ours.Ino && theirs.Dev == ours.Dev, nil
+}
+
+// Enter moves this process into the namespace, at its root directory.
+func (n NS) Enter() error {
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return fmt.Errorf("unshare(CLONE_FS): %w", err)
+	}
+	if err := unix.Setns(n.fd, unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("setns: %w", err)
+	}
+	return nil
+}
+
+// Unshare gives this process a mount namespace of its own, a copy of the one
+// that it is in.
+func Unshare() error {
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("unshare(CLONE_NEWNS): %w", err)
+	}
+	return nil
+}
+
+// Isolate sets the propagation of everything below / : as slaves, the host's
+// later mounts still arrive and none of ours leaves; as private, none arrives
+// either (mount_namespaces(7)). Asked for as a whole, so that nothing has to be
+// known of the mounts there are.
+func Isolate(private bool) error {
+	attr := unix.MountAttr{Propagation: unix.MS_SLAVE}
+	if private {
+		attr.Propagation = unix.MS_PRIVATE
+	}
+	err := unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, &attr)
+	if errors.Is(err, unix.ENOSYS) {
+		return fmt.Errorf("mount_setattr: not in kernel %s: pam_polyinst needs Linux 5.14 or later", Kernel())
+	}
+	if err != nil {
+		return fmt.Errorf("mount_setattr /: %w", err)
+	}
+	return nil
+}
+
+// GoToRoot goes to the root of the namespace that this process is in, out of a
+// chroot: setns(2) into one's own namespace does that. By pidfd, since /proc may
+// be missing below a chroot.
+func GoToRoot() error {
+	pidfd, err := unix.PidfdOpen(unix.Getpid(), 0)
+	if err != nil {
+		return fmt.Errorf("pidfd_open: %w", err)
+	}
+	defer unix.Close(pidfd)
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return fmt.Errorf("unshare(CLONE_FS): %w", err)
+	}
+	if err := unix.Setns(pidfd, unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("setns: %w", err)
+	}
+	return nil
+}
+
+// Chroot makes a directory the root and the working directory.
+func Chroot(d dirfd.Dir) error {
+	if err := unix.Fchdir(d.FD()); err != nil {
+		return fmt.Errorf("chdir %s: %w", d.Path(), err)
+	}
+	if err := unix.Chroot("."); err != nil {
+		return fmt.Errorf("chroot %s: %w", d.Path(), err)
+	}
+	return nil
+}
+
+// Capabilities says what this process is permitted to do.
+type Capabilities struct {
+	SysAdmin, SysChroot, SysPtrace bool
+}
+
+// OwnCapabilities asks capget(2).
+func OwnCapabilities() (Capabilities, error) {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return Capabilities{}, fmt.Errorf("capget: %w", err)
+	}
+	has := func(c uint) bool { return data[c/32].Effective&(1<<(c%32)) != 0 }
+	return Capabilities{
+		SysAdmin:  has(unix.CAP_SYS_ADMIN),
+		SysChroot: has(unix.CAP_SYS_CHROOT),
+		SysPtrace: has(unix.CAP_SYS_PTRACE),
+	}, nil
+}
+
+// Kernel is the kernel's release, as uname(2) says it.
+func Kernel() string {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return "unknown"
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}
+
+// KernelAtLeast compares the kernel's release with a version.
+func KernelAtLeast(major, minor int) bool { return releaseAtLeast(Kernel(), major, minor) }
+
+func releaseAtLeast(release string, major, minor int) bool {
+	a, rest, _ := strings.Cut(release, ".")
+	b := rest
+	if i := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' }); i >= 0 {
+		b = rest[:i]
+	}
+	x, err1 := strconv.Atoi(a)
+	y, err2 := strconv.Atoi(b)
+	if err1 != nil || err2 != nil {
+		return false
+	}
+	return x > major || x == major && y >= minor
+}
+
+// OfTask is the inode of the mount namespace of a task (a thread) of a process.
+func OfTask(pid, tid int) (uint64, error) {
+	var st unix.Stat_t
+	path := fmt.Sprintf("/proc/%d/task/%d/ns/mnt", pid, tid)
+	if err := unix.Stat(path, &st); err != nil {
+		return 0, fmt.Errorf("stat %s: %w", path, err)
+	}
+	return st.Ino, nil
+}
+
+// Gone tells whether an error of OfTask says that the task has ended.
+func Gone(err error) bool {
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH)
+}

@@ -1,0 +1,145 @@
+// Package mountfd is a mount as a handle: made detached, where nobody can see
+// it, given its attributes, and attached when everything else is ready
+// (open_tree(2), fsmount(2), mount_setattr(2), move_mount(2)).
+//
+// It is one of the kernel packages, which alone make system calls.
+package mountfd
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"pam_polyinst/internal/dirfd"
+)
+
+// Flags are mount attributes.
+type Flags uint
+
+// The values of Flags; see mount_setattr(2).
+const (
+	NoSuid Flags = 1 << iota
+	NoDev
+	NoExec
+	NoSymFollow
+	ReadOnly
+)
+
+// stNoSymFollow is ST_NOSYMFOLLOW of the kernel's statfs flags, which x/sys
+// does not name.
+const stNoSymFollow = 0x2000
+
+var flagTable = []struct {
+	flag Flags
+	name string
+	attr uint64 // MOUNT_ATTR_
+	st   int64  // ST_
+}{
+	{NoSuid, "nosuid", unix.MOUNT_ATTR_NOSUID, unix.ST_NOSUID},
+	{NoDev, "nodev", unix.MOUNT_ATTR_NODEV, unix.ST_NODEV},
+	{NoExec, "noexec", unix.MOUNT_ATTR_NOEXEC, unix.ST_NOEXEC},
+	{NoSymFollow, "nosymfollow", unix.MOUNT_ATTR_NOSYMFOLLOW, stNoSymFollow},
+	{ReadOnly, "ro", unix.MOUNT_ATTR_RDONLY, unix.ST_RDONLY},
+}
+
+// FlagsOf are the attributes of the mount that a directory lies on.
+func FlagsOf(d dirfd.Dir) (Flags, error) {
+	st, _, err := d.MountFlags()
+	if err != nil {
+		return 0, err
+	}
+	var flags Flags
+	for _, f := range flagTable {
+		if st&f.st != 0 {
+			flags |= f.flag
+		}
+	}
+	return flags, nil
+}
+
+// Mount is a mount, detached until Attach.
+type Mount struct {
+	Root dirfd.Dir // its root directory; the same descriptor stands for both
+}
+
+// Close releases the handle; a mount that was not attached ceases to exist.
+func (m *Mount) Close() { m.Root.Close() }
+
+// Clone is a detached bind mount of one directory, without what is mounted
+// below it.
+func Clone(d dirfd.Dir) (Mount, error) {
+	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_EMPTY_PATH)
+	fd, err := unix.OpenTree(d.FD(), "", flags)
+	if err != nil {
+		return Mount{}, fmt.Errorf("open_tree %s: %w", d.Path(), err)
+	}
+	return Mount{dirfd.FromFD(fd, d.Path())}, nil
+}
+
+// SetAttr adds attributes to a detached mount and makes it private: nothing
+// that is mounted below it later spreads.
+func (m Mount) SetAttr(flags Flags) error {
+	attr := unix.MountAttr{Propagation: unix.MS_PRIVATE}
+	for _, f := range flagTable {
+		if flags&f.flag != 0 {
+			attr.Attr_set |= f.attr
+		}
+	}
+	if err := unix.MountSetattr(m.Root.FD(), "", unix.AT_EMPTY_PATH, &attr); err != nil {
+		return fmt.Errorf("mount_setattr %s: %w", m.Root.Path(), err)
+	}
+	return nil
+}
+
+// Option is one parameter of a filesystem; an empty Value is a flag.
+type Option struct{ Key, Value string }
+
+// NewTmpfs is a detached, empty tmpfs.
+func NewTmpfs(label string, options []Option) (Mount, error) {
+	fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return Mount{}, fmt.Errorf("fsopen tmpfs: %w", err)
+	}
+	defer unix.Close(fs)
+	if err := unix.FsconfigSetString(fs, "source", "polyinst"); err != nil {
+		return Mount{}, fmt.Errorf("tmpfs source: %w", err)
+	}
+	for _, o := range options {
+		if o.Value == "" {
+			err = unix.FsconfigSetFlag(fs, o.Key)
+		} else {
+			err = unix.FsconfigSetString(fs, o.Key, o.Value)
+		}
+		if err != nil {
+			return Mount{}, fmt.Errorf("tmpfs option %s=%s: %w", o.Key, o.Value, err)
+		}
+	}
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return Mount{}, fmt.Errorf("create tmpfs: %w", err)
+	}
+	fd, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
+	if err != nil {
+		return Mount{}, fmt.Errorf("fsmount tmpfs: %w", err)
+	}
+	return Mount{dirfd.FromFD(fd, label)}, nil
+}
+
+// Attach puts the mount on a directory of the namespace that the caller is in.
+func (m Mount) Attach(target dirfd.Dir) error {
+	flags := unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_EMPTY_PATH
+	if err := unix.MoveMount(m.Root.FD(), "", target.FD(), "", flags); err != nil {
+		return fmt.Errorf("move_mount to %s: %w", target.Path(), err)
+	}
+	return nil
+}
+
+// Detach takes off the mount whose root the directory is, lazily: the handle is
+// what says which, not a name.
+func Detach(root dirfd.Dir) error {
+	// umount2(2) knows names only; /proc/self/fd names the handle
+	path := fmt.Sprintf("/proc/self/fd/%d", root.FD())
+	if err := unix.Unmount(path, unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("umount %s: %w", root.Path(), err)
+	}
+	return nil
+}

@@ -1,0 +1,156 @@
+package observe
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+
+	"pam_polyinst/internal/config"
+	"pam_polyinst/internal/dirfd"
+)
+
+// Where the configuration lies; the build sets both (Makefile: SYSCONFDIR,
+// VENDORDIR).
+var (
+	ConfigDir = "/etc/security/polyinst"
+	VendorDir = "/usr/share/polyinst"
+)
+
+const (
+	mainFile  = "namespace.conf"
+	dropinDir = "namespace.d"
+	// sizeLimit of one file: nobody writes a megabyte by hand.
+	sizeLimit = 1 << 20
+)
+
+// Files are the configuration files, read but not parsed.
+type Files struct {
+	Main    config.Source
+	Dropins []config.Source
+}
+
+// All are the main file and the drop-ins.
+func (f Files) All() []config.Source { return append([]config.Source{f.Main}, f.Dropins...) }
+
+// ConfigFiles reads the configuration: the main file conf, or where that is
+// empty the one in /etc or else the vendor's, and the drop-ins in order of
+// base name, where one in /etc takes the place of the vendor's of the same
+// name. With trusted, a file that others than root could change, or the way to
+// it, is an error.
+func ConfigFiles(conf string, trusted bool) (Files, error) {
+	if conf != "" {
+		dir, _ := dirfd.Split(conf)
+		main, err := readFile(conf, trusted)
+		if err != nil {
+			return Files{}, err
+		}
+		dropins, err := readDropins(trusted, dir+"/"+dropinDir)
+		return Files{main, dropins}, err
+	}
+	main, err := readFile(ConfigDir+"/"+mainFile, trusted)
+	if dirfd.IsNotExist(err) {
+		var vendorErr error
+		if main, vendorErr = readFile(VendorDir+"/"+mainFile, trusted); vendorErr != nil && !dirfd.IsNotExist(vendorErr) {
+			return Files{}, vendorErr
+		} else if vendorErr == nil {
+			err = nil
+		}
+	}
+	if err != nil {
+		return Files{}, err
+	}
+	dropins, err := readDropins(trusted, ConfigDir+"/"+dropinDir, VendorDir+"/"+dropinDir)
+	return Files{main, dropins}, err
+}
+
+// readDropins reads *.conf of the directories; of two files of one name that of
+// the earlier directory counts.
+func readDropins(trusted bool, dirs ...string) ([]config.Source, error) {
+	where := map[string]string{}
+	for _, dir := range slices.Backward(dirs) {
+		names, err := dropinNames(dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			where[name] = dir
+		}
+	}
+	names := make([]string, 0, len(where))
+	for name := range where {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	var out []config.Source
+	for _, name := range names {
+		src, err := readFile(where[name]+"/"+name, trusted)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, src)
+	}
+	return out, nil
+}
+
+func dropinNames(dir string) ([]string, error) {
+	way, err := dirfd.Walk(dir, nil)
+	if dirfd.IsNotExist(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer way.Close()
+	if way.Missing {
+		return nil, nil
+	}
+	all, err := way.Dir.Names()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, name := range all {
+		if strings.HasSuffix(name, ".conf") && !strings.HasPrefix(name, ".") {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+func readFile(path string, trusted bool) (config.Source, error) {
+	way, err := dirfd.WalkFile(path)
+	if err != nil {
+		return config.Source{}, err
+	}
+	defer way.Close()
+	if way.Missing {
+		return config.Source{}, dirfd.NotExist(path)
+	}
+	if trusted {
+		if err := dirfd.Trusted(way, way.Stat); err != nil {
+			return config.Source{}, err
+		}
+	}
+	// by name again only in a directory that is root's alone, or for a tool
+	// that trusts the path which it was given
+	f, err := way.Parent.OpenFile(way.Name)
+	if err != nil {
+		return config.Source{}, err
+	}
+	defer f.Close()
+	if trusted {
+		st, err := f.Stat()
+		if err != nil {
+			return config.Source{}, err
+		}
+		if err := dirfd.TrustedFile(path, st); err != nil {
+			return config.Source{}, err
+		}
+	}
+	data, err := f.ReadAll(sizeLimit)
+	if err != nil {
+		return config.Source{}, fmt.Errorf("%s: %s", path, dirfd.Errno(err))
+	}
+	return config.Source{Name: path, Data: data}, nil
+}

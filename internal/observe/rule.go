@@ -1,0 +1,205 @@
+package observe
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"pam_polyinst/internal/config"
+	"pam_polyinst/internal/dirfd"
+	"pam_polyinst/internal/mountfd"
+	"pam_polyinst/internal/polyinst"
+)
+
+// Scene is what was found for one rule: the facts, and the handles they are
+// about, by which everything is done from then on.
+type Scene struct {
+	Facts    polyinst.Facts
+	Polydir  dirfd.Way
+	Parent   dirfd.Way
+	Instance dirfd.Dir
+}
+
+// Close releases the handles.
+func (s *Scene) Close() {
+	s.Polydir.Close()
+	s.Parent.Close()
+	s.Instance.Close()
+}
+
+// Rule looks at the polydir, the instance parent and the instance of a rule.
+// What is wrong with them is a fact, not an error; view lays the instances of
+// outer polydirs over these.
+func Rule(rule polyinst.Rule, s polyinst.Subject, names polyinst.Names, view dirfd.View) (*Scene, *polyinst.Refusal) {
+	scene := &Scene{}
+	var err error
+	scene.Polydir, err = dirfd.Walk(rule.Path, view)
+	scene.Facts.Polydir = facts(scene.Polydir, err)
+	if err == nil && !scene.Polydir.Missing {
+		flags, err := mountfd.FlagsOf(scene.Polydir.Dir)
+		if err != nil {
+			scene.Facts.Polydir.Problem = problem(err)
+		}
+		scene.Facts.PolydirFlags = config.MountFlags(flags)
+	}
+	if c := rule.Config.Create; c != nil && scene.Polydir.Missing {
+		if scene.Facts.Create, err = createOwner(c, s); err != nil {
+			scene.Close()
+			return nil, &polyinst.Refusal{Fault: polyinst.FaultConfig, Polydir: rule.Path, Reason: "create: " + err.Error()}
+		}
+	}
+	if rule.Config.Method == config.MethodTmpfs {
+		return scene, nil
+	}
+	// in the host's view: a parent inside a polydir is the public one
+	scene.Parent, err = dirfd.Walk(rule.Parent, nil)
+	scene.Facts.Parent = facts(scene.Parent, err)
+	scene.Facts.InstanceName = rule.Prefix + names.Own
+	if err == nil && !scene.Parent.Missing {
+		instance(scene, rule, s, names)
+	}
+	return scene, nil
+}
+
+func createOwner(c *config.Create, s polyinst.Subject) (polyinst.Owner, error) {
+	owner, err := c.Owner.Expand(s.Vars())
+	if err != nil {
+		return polyinst.Owner{}, err
+	}
+	group, err := c.Group.Expand(s.Vars())
+	if err != nil {
+		return polyinst.Owner{}, err
+	}
+	if owner == s.User && group == "" {
+		return polyinst.Owner{UID: s.UID, GID: s.GID, Mode: c.Mode}, nil
+	}
+	uid, gid, err := Owner(owner, group)
+	return polyinst.Owner{UID: uid, GID: gid, Mode: c.Mode}, err
+}
+
+func facts(way dirfd.Way, err error) polyinst.DirFacts {
+	if err != nil {
+		return polyinst.DirFacts{Problem: problem(err)}
+	}
+	f := polyinst.DirFacts{Exists: !way.Missing, Exposed: way.Exposure.Dir}
+	for _, s := range way.Exposure.Swaps {
+		f.Swaps = append(f.Swaps, polyinst.Swap(s))
+	}
+	if f.Exists {
+		f.ID = polyinst.FileID(way.Stat.ID)
+		f.Owner = polyinst.Owner{UID: way.Stat.UID, GID: way.Stat.GID, Mode: way.Stat.Mode}
+	}
+	return f
+}
+
+// problem is an error as a message about the path that it carries.
+func problem(err error) string {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return fmt.Sprintf("%s: %v", p.Path, p.Err)
+	}
+	return err.Error()
+}
+
+// instance looks for the first of the names under which an instance exists.
+func instance(scene *Scene, rule polyinst.Rule, s polyinst.Subject, names polyinst.Names) {
+	f := &scene.Facts
+	parent := scene.Parent.Dir
+	if _, magic, err := parent.MountFlags(); err == nil {
+		f.ParentFS = networkFS[uint32(magic)]
+	}
+	for i, name := range append([]string{names.Own}, names.Older...) {
+		name = rule.Prefix + name
+		uid, recorded := recordedUID(parent, name)
+		dir, err := parent.LookupHere(name)
+		if dirfd.IsNotExist(err) {
+			continue
+		}
+		if i > 0 && recorded && uid != s.UID {
+			// somebody else's by now: not to be used, and no reason to refuse
+			dir.Close()
+			continue
+		}
+		f.InstanceName, f.Recorded, f.RecordedUID = name, recorded, uid
+		f.Instance = instanceFacts(dir, err)
+		scene.Instance = dir
+		return
+	}
+}
+
+func instanceFacts(dir dirfd.Dir, err error) polyinst.DirFacts {
+	if errors.Is(err, syscall.EXDEV) {
+		return polyinst.DirFacts{Problem: "another filesystem is mounted there"}
+	}
+	if err != nil {
+		return polyinst.DirFacts{Problem: problem(err)}
+	}
+	st, err := dir.Stat()
+	if err != nil {
+		return polyinst.DirFacts{Problem: problem(err)}
+	}
+	if !st.IsDir() {
+		return polyinst.DirFacts{Problem: fmt.Sprintf("is a %s, not a directory", st.TypeName())}
+	}
+	return polyinst.DirFacts{Exists: true, ID: polyinst.FileID(st.ID),
+		Owner: polyinst.Owner{UID: st.UID, GID: st.GID, Mode: st.Mode}}
+}
+
+// recordedUID is the account for which an instance was made, from its lock
+// file, which only root can reach.
+func recordedUID(parent dirfd.Dir, name string) (uint32, bool) {
+	locks, err := parent.LookupHere(polyinst.LockDir)
+	if err != nil {
+		return 0, false
+	}
+	defer locks.Close()
+	st, err := locks.Stat()
+	if err != nil || dirfd.TrustedFile(locks.Path(), st) != nil {
+		return 0, false
+	}
+	f, err := locks.OpenFile(name)
+	if err != nil {
+		return 0, false
+	}
+	defer f.Close()
+	raw, err := f.ReadAll(256)
+	if err != nil {
+		return 0, false
+	}
+	return ParseInstanceRecord(raw)
+}
+
+// InstanceRecord is the content of an instance's lock file; its time of
+// modification is that of the last open.
+func InstanceRecord(uid uint32) []byte {
+	return []byte("uid=" + strconv.FormatUint(uint64(uid), 10) + "\n")
+}
+
+// ParseInstanceRecord reads what InstanceRecord wrote.
+func ParseInstanceRecord(raw []byte) (uid uint32, ok bool) {
+	text, found := strings.CutPrefix(string(raw), "uid=")
+	if !found {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(strings.TrimSuffix(text, "\n"), 10, 32)
+	return uint32(n), err == nil
+}
+
+// networkFS are the filesystems (statfs(2)) whose directories other machines
+// change too.
+var networkFS = map[uint32]string{
+	0x6969:     "NFS",
+	0x517B:     "SMB",
+	0xFF534D42: "CIFS",
+	0xFE534D42: "SMB2",
+	0x00C36400: "Ceph",
+	0x5346414F: "AFS",
+	0x73757245: "Coda",
+	0x01021997: "9P",
+	0x65735546: "FUSE",
+	0x0BD00BD0: "Lustre",
+	0x47504653: "GPFS",
+}

@@ -1,0 +1,237 @@
+package polyinst
+
+import (
+	"fmt"
+	"strconv"
+
+	"pam_polyinst/internal/config"
+)
+
+// DirFacts are what was seen of one directory.
+type DirFacts struct {
+	Exists  bool
+	ID      FileID
+	Owner   Owner
+	Problem string // why it could not be reached, or is no directory; the other facts are then void
+
+	// Exposed names the first directory on the way in which others than root
+	// can create names; empty if there is none.
+	Exposed string
+	Swaps   []Swap
+}
+
+// Swap is a directory on the way whose entries somebody but root can rename or
+// replace.
+type Swap struct {
+	Dir    string
+	Reason string
+	UID    uint32
+	Others bool // group or others can, not its owner alone
+}
+
+// Facts are what was observed for one rule.
+type Facts struct {
+	Polydir      DirFacts
+	PolydirFlags config.MountFlags // of the mount that the polydir lies on
+	Create       Owner             // resolved from `create`, where the rule has it
+	Parent       DirFacts
+	ParentFS     string // name of the network filesystem that the parent lies on; empty: a local one
+	Instance     DirFacts
+	InstanceName string // the one of the rule's names under which Instance exists, else its own
+	Recorded     bool   // there is a record of the instance's user
+	RecordedUID  uint32
+}
+
+// Decide derives the step for one rule. Plan and refusal follow from the
+// arguments alone.
+func Decide(rule Rule, s Subject, f Facts, m Machine) (Step, *Refusal) {
+	if r := Unsupported(rule); r != nil {
+		return Step{}, r
+	}
+	step := Step{Path: rule.Path, Method: rule.Config.Method, Parent: rule.Parent}
+	owner, r := polydir(&step, rule, s, f)
+	if r != nil {
+		return Step{}, r
+	}
+	step.Owner = owner
+	step.Attributes = rule.Config.MountOptions | f.PolydirFlags
+	if rule.Config.Method == config.MethodTmpfs {
+		return step, tmpfs(&step, rule, m)
+	}
+	if r := parent(&step, rule, s, f, m); r != nil {
+		return Step{}, r
+	}
+	return step, instance(&step, rule, s, f)
+}
+
+// polydir judges the directory to cover and says what its instance looks like.
+func polydir(step *Step, rule Rule, s Subject, f Facts) (Owner, *Refusal) {
+	d := f.Polydir
+	if d.Problem != "" {
+		return Owner{}, refuse(FaultHost, rule.Path, "%s", d.Problem)
+	}
+	for _, swap := range d.Swaps {
+		if swap.Others || swap.UID != s.UID {
+			return Owner{}, refuse(FaultHost, rule.Path, "others can rename it in %q (%s): make that directory root's, or give it the sticky bit", swap.Dir, swap.Reason)
+		}
+	}
+	if d.Exists {
+		step.Polydir = d.ID
+		return d.Owner, nil
+	}
+	if rule.Config.Create == nil {
+		return Owner{}, refuse(FaultHost, rule.Path, "does not exist: make it, or let create = { mode = ... } make it")
+	}
+	step.Create = &CreatePolydir{Owner: f.Create}
+	if len(d.Swaps) > 0 {
+		// in a directory of the user's own only what he could do himself
+		if f.Create.UID != s.UID {
+			return Owner{}, refuse(FaultConfig, rule.Path, "cannot be made for uid %d in %q, which the user can change: create with owner = \"$USER\"", f.Create.UID, d.Swaps[0].Dir)
+		}
+		step.Create.AsUser = true
+	}
+	return f.Create, nil
+}
+
+func tmpfs(step *Step, rule Rule, m Machine) *Refusal {
+	step.Source = NewTmpfs
+	t := rule.Config.Tmpfs
+	if t.HasMode {
+		step.Owner.Mode = t.Mode
+	}
+	add := func(key, value string) { step.Tmpfs = append(step.Tmpfs, TmpfsOption{key, value}) }
+	switch {
+	case t.SizePct > 0:
+		add("size", strconv.FormatUint(uint64(t.SizePct), 10)+"%")
+	case t.Size > 0:
+		add("size", strconv.FormatUint(t.Size, 10))
+	}
+	if t.Inodes > 0 {
+		add("nr_inodes", strconv.FormatUint(t.Inodes, 10))
+	}
+	if t.NoSwap {
+		if !m.KernelAtLeast(6, 4) {
+			return refuse(FaultHost, rule.Path, "tmpfs noswap needs Linux 6.4, this is %s", m.Kernel)
+		}
+		add("noswap", "")
+	}
+	return nil
+}
+
+// parent judges the instance parent: root's, with the mode that is demanded,
+// where nobody else can put something in its place.
+func parent(step *Step, rule Rule, s Subject, f Facts, m Machine) *Refusal {
+	d := f.Parent
+	bad := func(format string, args ...any) *Refusal {
+		return refuse(FaultHost, rule.Path, "instance parent %q: %s", rule.Parent, fmt.Sprintf(format, args...))
+	}
+	switch {
+	case d.Problem != "":
+		return bad("%s", d.Problem)
+	case d.Exposed != "" && !rule.Config.ParentInUnsafeDir:
+		return refuse(FaultConfig, rule.Path, "instance parent %q: users can create names in %q: use a place below /var/lib/polyinst, or parent_in_unsafe_dir = true", rule.Parent, d.Exposed)
+	case !d.Exists:
+		if !ownHome(d, s) {
+			return bad("does not exist: `polyinst prepare` makes it")
+		}
+		step.MakeParent = true
+		return nil
+	case d.Owner.UID != 0:
+		return bad("owned by uid %d, want root", d.Owner.UID)
+	case m.ParentModeAny || rule.Config.ParentModeAny:
+		if d.Owner.Mode&0o022 != 0 {
+			return bad("mode %04o: group or others can write it, which parent_mode = \"any\" does not allow either", d.Owner.Mode)
+		}
+	case d.Owner.Mode != rule.Config.ParentMode:
+		return bad("mode %04o, want %04o: chmod %04o %s", d.Owner.Mode, rule.Config.ParentMode, rule.Config.ParentMode, rule.Parent)
+	}
+	if f.ParentFS != "" && !rule.Config.AllowNetworkFS {
+		return bad("lies on %s: instances on a network filesystem need allow_network_fs = true", f.ParentFS)
+	}
+	return nil
+}
+
+// ownHome tells whether a missing parent would stand directly in a directory
+// that belongs to the user alone: there open_session makes it.
+func ownHome(d DirFacts, s Subject) bool {
+	if len(d.Swaps) == 0 {
+		return false
+	}
+	for _, swap := range d.Swaps {
+		if swap.UID != s.UID || swap.Others {
+			return false
+		}
+	}
+	return true
+}
+
+// instance judges an existing instance, or plans a new one.
+func instance(step *Step, rule Rule, s Subject, f Facts) *Refusal {
+	step.Name = f.InstanceName
+	step.Source = NewInstance
+	d := f.Instance
+	path := rule.Parent + "/" + f.InstanceName
+	bad := func(format string, args ...any) *Refusal {
+		return refuse(FaultUser, rule.Path, "instance %q: %s", path, fmt.Sprintf(format, args...))
+	}
+	if f.Recorded && f.RecordedUID != s.UID {
+		return bad("was made for uid %d, and %q has uid %d now: `polyinst gc --orphans` lists and removes such instances", f.RecordedUID, s.User, s.UID)
+	}
+	if d.Problem != "" {
+		return bad("%s", d.Problem)
+	}
+	if !d.Exists {
+		return nil
+	}
+	switch {
+	case rule.Config.Method == config.MethodTmpdir:
+		return bad("exists already: the name was to be fresh")
+	case d.Owner.UID != step.Owner.UID:
+		return bad("owned by uid %d, want %d like the polydir: `polyinst prepare --repair %s`", d.Owner.UID, step.Owner.UID, path)
+	case d.Owner.UID == 0 && d.Owner.Mode&0o1002 == 0o0002:
+		return bad("mode %04o: writable by everybody without the sticky bit: `polyinst prepare --repair %s`", d.Owner.Mode, path)
+	}
+	step.Source = ExistingInstance
+	step.Instance = d.ID
+	return nil
+}
+
+// Unsupported refuses a rule that asks for something which this build has not
+// got, by the key that asks for it.
+func Unsupported(rule Rule) *Refusal {
+	p := rule.Config
+	for _, missing := range []struct {
+		key  string
+		used bool
+	}{
+		{`method = "level"`, p.Method == config.MethodLevel},
+		{`method = "context"`, p.Method == config.MethodContext},
+		{"keep", len(p.Keep) > 0},
+		{"skel", p.Skel},
+		{"init", p.Init != ""},
+		{"quota", p.Quota != config.Quota{}},
+	} {
+		if missing.used {
+			return refuse(FaultConfig, rule.Path, "%s:%d: %s is not supported yet", p.Pos.File, p.Pos.Line, missing.key)
+		}
+	}
+	return nil
+}
+
+// UnsupportedNamespace is Unsupported for the [namespace] table.
+func UnsupportedNamespace(n config.Namespace) *Refusal {
+	for _, missing := range []struct {
+		key  string
+		used bool
+	}{
+		{`scope = "user"`, n.Scope == config.ScopeUser},
+		{`ipc = "private"`, n.IPC},
+		{`uts = "private"`, n.UTS},
+		{`network = "private"`, n.Network},
+	} {
+		if missing.used {
+			return refuse(FaultConfig, "", "[namespace] %s is not supported yet", missing.key)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+package polyinst
+
+import (
+	"fmt"
+	"strings"
+
+	"pam_polyinst/internal/config"
+)
+
+// FileID is the identity of a directory: device and inode.
+type FileID struct{ Dev, Ino uint64 }
+
+// Source says what a polydir is covered with.
+type Source string
+
+// The values of Source.
+const (
+	ExistingInstance Source = "existing instance"
+	NewInstance      Source = "new instance"
+	NewTmpfs         Source = "tmpfs"
+)
+
+// Owner is what a directory is given: who owns it and its permission bits.
+type Owner struct {
+	UID, GID uint32
+	Mode     uint32
+}
+
+func (o Owner) String() string { return fmt.Sprintf("%d:%d %04o", o.UID, o.GID, o.Mode) }
+
+// Step is what is done for one polydir.
+type Step struct {
+	Path    string // the polydir
+	Polydir FileID // the directory that it is; zero if it is made first
+	Create  *CreatePolydir
+	Method  config.Method
+
+	Source     Source
+	Parent     string // the instance parent; empty for tmpfs
+	MakeParent bool
+	Name       string // the instance, in its parent
+	Instance   FileID // of an ExistingInstance
+	Owner      Owner  // of a NewInstance or NewTmpfs
+	Tmpfs      []TmpfsOption
+	Attributes config.MountFlags
+}
+
+// TmpfsOption is a mount option of tmpfs(5); an empty Value is a flag.
+type TmpfsOption struct{ Key, Value string }
+
+// CreatePolydir says how a missing polydir is made.
+type CreatePolydir struct {
+	Owner  Owner
+	AsUser bool // with the user's rights alone: the directory around it is his
+}
+
+// Plan is what a session gets: it prints itself, for `debug`, `polyinst
+// explain` and the golden tests alike.
+type Plan struct {
+	Subject     Subject
+	Steps       []Step
+	Propagation config.Propagation
+}
+
+func (p Plan) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "user %q (uid %d), service %q: new mount namespace, propagation %s\n",
+		p.Subject.User, p.Subject.UID, p.Subject.Service, p.Propagation)
+	for _, s := range p.Steps {
+		b.WriteString(s.String())
+	}
+	return b.String()
+}
+
+func (s Step) String() string {
+	var b strings.Builder
+	if s.Create != nil {
+		fmt.Fprintf(&b, "make polydir %q as %s\n", s.Path, s.Create.Owner)
+	}
+	if s.MakeParent {
+		fmt.Fprintf(&b, "make instance parent %q as 0:0 0000\n", s.Parent)
+	}
+	fmt.Fprintf(&b, "cover %q with %s", s.Path, s.Source)
+	if s.Source != NewTmpfs {
+		fmt.Fprintf(&b, " %q", s.Parent+"/"+s.Name)
+	}
+	if s.Source != ExistingInstance {
+		fmt.Fprintf(&b, " as %s", s.Owner)
+	}
+	for _, o := range s.Tmpfs {
+		fmt.Fprintf(&b, " %s", o.Key)
+		if o.Value != "" {
+			fmt.Fprintf(&b, "=%s", o.Value)
+		}
+	}
+	fmt.Fprintf(&b, ", method %s, %s\n", s.Method, s.Attributes)
+	return b.String()
+}

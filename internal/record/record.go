@@ -1,0 +1,217 @@
+// Package record keeps the root-only notes about the namespaces that we made:
+// one small file per namespace below /run/polyinst, named by the namespace's
+// id. A record is how we tell ours from others; it is believed only as far as
+// the live namespace agrees with it, because ids are reused.
+package record
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"pam_polyinst/internal/dirfd"
+	"pam_polyinst/internal/mntns"
+)
+
+const (
+	runDir    = "/run"
+	ownDir    = "polyinst"
+	sizeLimit = 1 << 20
+	// deadPrefix marks the record of a namespace that has ended, but whose
+	// tmpdir instances may still be there.
+	deadPrefix = "dead."
+)
+
+// Polydir is what covers one polydir in a recorded namespace.
+type Polydir struct {
+	Path    string
+	Method  string
+	Parent  string // of the instance; empty for tmpfs
+	Name    string
+	Dev     uint64 // identity of the instance's directory
+	Ino     uint64
+	MountID uint64
+}
+
+// Record says what we know of a namespace that we made.
+type Record struct {
+	NS       mntns.ID
+	Root     uint64   // mount id of its root, which tells reused ids apart where NS.Unique is 0
+	Host     mntns.ID // the host's view: what the outermost session was built from
+	User     string
+	UID      uint32
+	Service  string
+	TTY      string
+	RHost    string
+	Opened   int64 // seconds since the epoch
+	HostPID  int
+	Digest   string // of the resolved selection: same digest, same view
+	Polydirs []Polydir
+}
+
+// Is tells whether the record speaks of the live namespace with this id and
+// this mount at its root.
+func (r Record) Is(id mntns.ID, root uint64) bool {
+	if r.NS.Ino != id.Ino {
+		return false
+	}
+	if r.NS.Unique != 0 || id.Unique != 0 {
+		return r.NS.Unique == id.Unique
+	}
+	return r.Root == root
+}
+
+// Tmpdirs are the recorded instances that end with the session.
+func (r Record) Tmpdirs() []Polydir {
+	var out []Polydir
+	for _, p := range r.Polydirs {
+		if p.Method == "tmpdir" {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// Store is the open directory of the records.
+type Store struct{ dir dirfd.Dir }
+
+// Close releases the directory.
+func (s *Store) Close() { s.dir.Close() }
+
+// Open opens the directory of the records, as seen from this process's root,
+// and makes it where it is missing.
+func Open() (Store, error) {
+	way, err := dirfd.Walk(runDir, nil)
+	if err != nil {
+		return Store{}, err
+	}
+	defer way.Close()
+	if way.Missing {
+		return Store{}, fmt.Errorf("%s does not exist: it is needed to record the sessions' namespaces", runDir)
+	}
+	if err := dirfd.Trusted(way, way.Stat); err != nil {
+		return Store{}, err
+	}
+	if err := way.Dir.Mkdir(ownDir, 0o700); err != nil && !dirfd.IsExist(err) {
+		return Store{}, err
+	}
+	dir, err := way.Dir.Lookup(ownDir)
+	if err != nil {
+		return Store{}, err
+	}
+	st, err := dir.Stat()
+	if err == nil && !st.IsDir() {
+		err = fmt.Errorf("%s is a %s, not a directory", dir.Path(), st.TypeName())
+	}
+	if err == nil {
+		err = dirfd.TrustedFile(dir.Path(), st)
+	}
+	if err != nil {
+		dir.Close()
+		return Store{}, err
+	}
+	return Store{dir}, nil
+}
+
+func fileName(ino uint64) string { return "mnt." + strconv.FormatUint(ino, 10) }
+
+// Read is the record of the namespace with this inode; nil if there is none.
+// Whether it speaks of the live one, Is tells.
+func (s Store) Read(ino uint64) (*Record, error) { return s.read(fileName(ino)) }
+
+func (s Store) read(name string) (*Record, error) {
+	f, err := s.dir.OpenFile(name)
+	if dirfd.IsNotExist(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if err := dirfd.TrustedFile(s.dir.Path()+"/"+name, st); err != nil {
+		return nil, err
+	}
+	raw, err := f.ReadAll(sizeLimit)
+	if err != nil {
+		return nil, err
+	}
+	var r Record
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return nil, fmt.Errorf("%s/%s: %w", s.dir.Path(), name, err)
+	}
+	return &r, nil
+}
+
+// Write keeps a record. An older one under the same id is of a namespace that
+// has ended: it is kept aside while it names tmpdir instances, for gc.
+func (s Store) Write(r Record, random string) error {
+	name := fileName(r.NS.Ino)
+	if old, err := s.Read(r.NS.Ino); err == nil && old != nil && len(old.Tmpdirs()) > 0 {
+		if err := s.dir.Rename(name, deadPrefix+random); err != nil {
+			return err
+		}
+	}
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return s.dir.WriteFile(name, raw)
+}
+
+// Remove forgets the record of a namespace; none there is no error.
+func (s Store) Remove(ino uint64) error { return s.RemoveNamed(fileName(ino)) }
+
+// RemoveNamed forgets the record that List called so.
+func (s Store) RemoveNamed(name string) error {
+	if err := s.dir.Unlink(name); !dirfd.IsNotExist(err) {
+		return err
+	}
+	return nil
+}
+
+// Named is a record with the name of its file.
+type Named struct {
+	Name string
+	Dead bool // its id belongs to another namespace by now
+	Record
+}
+
+// List reads all records. One that cannot be read is reported by bad, which may
+// be nil, and left out.
+func (s Store) List(bad func(error)) ([]Named, error) {
+	names, err := s.dir.Names()
+	if err != nil {
+		return nil, err
+	}
+	var out []Named
+	for _, name := range names {
+		dead := strings.HasPrefix(name, deadPrefix)
+		if !dead && !strings.HasPrefix(name, "mnt.") {
+			continue
+		}
+		r, err := s.read(name)
+		if err != nil && bad != nil {
+			bad(err)
+		}
+		if err == nil && r != nil {
+			out = append(out, Named{Name: name, Dead: dead, Record: *r})
+		}
+	}
+	return out, nil
+}
+
+// Any tells whether there may be a record at all: where there is none, no
+// process is in a namespace of ours.
+func Any() bool {
+	way, err := dirfd.Walk(runDir+"/"+ownDir, nil)
+	if err != nil {
+		return true
+	}
+	defer way.Close()
+	return !way.Missing
+}

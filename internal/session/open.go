@@ -1,0 +1,374 @@
+package session
+
+import (
+	"fmt"
+	"strings"
+
+	"pam_polyinst/internal/apply"
+	"pam_polyinst/internal/config"
+	"pam_polyinst/internal/dirfd"
+	"pam_polyinst/internal/hostconn"
+	"pam_polyinst/internal/mntns"
+	"pam_polyinst/internal/observe"
+	"pam_polyinst/internal/polyinst"
+	"pam_polyinst/internal/record"
+)
+
+// Open answers a host that opens a session, by exactly one report.
+func Open(req Request, host Host) {
+	c := &call{req: req, host: host}
+	defer c.close()
+	if r := c.open(); r != nil {
+		c.refuse(r)
+	}
+}
+
+func (c *call) open() *polyinst.Refusal {
+	var err error
+	if c.args, err = config.ParseArgs(c.req.Args); err != nil {
+		return configFault(fmt.Errorf("PAM line: %w", err))
+	}
+	if r := c.loadConfig(); r != nil {
+		return r
+	}
+	c.host.Deadline(uint32(c.config.Namespace.Timeout.Milliseconds()))
+	if r := polyinst.UnsupportedNamespace(c.config.Namespace); r != nil {
+		return r
+	}
+	if r := c.identify(); r != nil {
+		return r
+	}
+	selection, r := polyinst.Select(c.config, c.who)
+	if r != nil {
+		return r
+	}
+	for _, v := range selection.Verdicts {
+		c.debug("polydir %q: applies %v: %s", v.Path, v.Applies, v.Why)
+	}
+	if c.nothingToDo(selection) {
+		return nil
+	}
+	return c.build(selection)
+}
+
+// nothingToDo answers at once where no polydir applies and there is no record
+// of any namespace of ours that the session could be in.
+func (c *call) nothingToDo(selection polyinst.Selection) bool {
+	if len(selection.Rules) > 0 || record.Any() {
+		return false
+	}
+	c.stay("")
+	return true
+}
+
+func (c *call) build(selection polyinst.Selection) *polyinst.Refusal {
+	if r := c.lookAround(); r != nil {
+		if len(selection.Rules) == 0 {
+			c.debug("nothing applies; %v", r)
+			c.stay("")
+			return nil
+		}
+		return r
+	}
+	digest := selection.Digest(c.config.Namespace)
+	if c.own != nil && c.own.User == c.who.User && c.own.Digest == digest && len(selection.Rules) > 0 {
+		c.stay("")
+		c.debug("the session is in its view already (mnt:[%d])", c.ns.Ino)
+		return nil
+	}
+	base := c.base(selection)
+	if len(selection.Rules) == 0 && base == stayHere {
+		c.stay("")
+		return nil
+	}
+	if !c.req.InPlace {
+		ok, r := c.joinable()
+		if r != nil {
+			return r
+		}
+		if !ok {
+			if base == hostView {
+				c.host.Log(hostconn.Warning, "nested session: the host's view cannot be joined from here (CAP_SYS_CHROOT), the session is built on the view that it is in")
+			}
+			_ = c.host.Report(hostconn.Report{Action: hostconn.RetryInPlace, Code: hostconn.Success})
+			return nil
+		}
+	}
+	origin := c.ns
+	if c.own != nil {
+		origin = c.own.Host
+	}
+	var outer []string
+	if base == hostView && !c.req.InPlace {
+		if r := c.enterHostView(); r != nil {
+			return r
+		}
+		for _, p := range c.own.Polydirs {
+			outer = append(outer, p.Path)
+		}
+	}
+	if len(selection.Rules) == 0 || c.nested() == config.NestedEscape && c.own != nil {
+		return c.joinHostView(outer)
+	}
+	return c.construct(selection, digest, origin, outer)
+}
+
+// bases are what a session can be built from.
+type base int
+
+const (
+	stayHere base = iota // the view that the host process is in
+	hostView             // the host's own, out of a namespace of ours
+)
+
+func (c *call) nested() config.Nested {
+	if c.args.Nested != nil {
+		return *c.args.Nested
+	}
+	return c.config.Namespace.Nested
+}
+
+// base decides what the session is built from: only where the host process is
+// in a namespace of ours there is a choice.
+func (c *call) base(selection polyinst.Selection) base {
+	if c.own == nil || c.nested() == config.NestedKeep {
+		return stayHere
+	}
+	if c.nested() == config.NestedReplace && len(selection.Rules) == 0 && !selection.Exempt() {
+		// a rule that does not apply because of its services is no exemption
+		return stayHere
+	}
+	host, err := mntns.OfInit()
+	if err != nil {
+		c.host.Log(hostconn.Warning, fmt.Sprintf("nested session: built on the view that it is in: %v", err))
+		return stayHere
+	}
+	defer host.Close()
+	if host.ID != c.own.Host {
+		c.host.Log(hostconn.Warning, "nested session: built on the view that it is in: the outermost session was not built from the view of process 1")
+		return stayHere
+	}
+	return hostView
+}
+
+// enterHostView moves the worker into the host's view, by a descriptor whose
+// identity it has checked.
+func (c *call) enterHostView() *polyinst.Refusal {
+	host, err := mntns.OfInit()
+	if err != nil {
+		return hostFault(err)
+	}
+	defer host.Close()
+	same, err := host.SameUserNamespace()
+	if err != nil {
+		return hostFault(err)
+	}
+	if !same || host.ID != c.own.Host {
+		return hostFault(fmt.Errorf("the view of process 1 is not that of the host any more"))
+	}
+	if err := host.Enter(); err != nil {
+		return hostFault(err)
+	}
+	return nil
+}
+
+// joinable tells whether the host may join the worker's namespace, before
+// anything is made: setns(2) wants CAP_SYS_ADMIN and CAP_SYS_CHROOT, and for a
+// pidfd the right to trace the worker, which a host with another real uid has
+// by CAP_SYS_PTRACE only. A chrooted host would lose its root.
+func (c *call) joinable() (bool, *polyinst.Refusal) {
+	caps, err := mntns.OwnCapabilities()
+	if err != nil {
+		return false, hostFault(err)
+	}
+	if !caps.SysAdmin {
+		return false, hostFault(fmt.Errorf("the host lacks CAP_SYS_ADMIN, which a mount namespace needs"))
+	}
+	return caps.SysChroot && c.rooted && !c.chroot && (c.req.HostUID == 0 || caps.SysPtrace), nil
+}
+
+// joinHostView is the way out of a namespace of ours, for an exempt user.
+func (c *call) joinHostView(outer []string) *polyinst.Refusal {
+	if c.req.InPlace {
+		c.stay("")
+		return nil
+	}
+	cwd, err := apply.WorkingDir(c.cwd, outer, c.who.UID)
+	if err != nil {
+		return hostFault(err)
+	}
+	defer cwd.Close()
+	err = c.host.Report(hostconn.Report{Action: hostconn.Join, Code: hostconn.Success, NSTypes: mntns.NewMount, Cwd: cwd,
+		Priority: hostconn.Info, Text: fmt.Sprintf("session opened for %q in the host's view", c.who.User)})
+	if err != nil {
+		c.host.Log(hostconn.Err, err.Error())
+	}
+	return nil
+}
+
+// construct builds the view: stage, enter, attach, verify, record, report. All
+// that can fail comes before the report.
+func (c *call) construct(selection polyinst.Selection, digest string, origin mntns.ID, outer []string) *polyinst.Refusal {
+	machine, err := observe.Machine()
+	if err != nil {
+		return hostFault(err)
+	}
+	machine.ParentModeAny = c.args.IgnoreInstanceParentMode
+	machine.HashNames = c.args.GenHash
+	if c.req.InPlace {
+		// before going below the chroot, whose root may be no mount
+		if r := apply.Isolate(c.config.Namespace.Propagation); r != nil {
+			return r
+		}
+	}
+	if r := c.backToChroot(); r != nil {
+		return r
+	}
+	staged, plan, r := c.stage(selection, machine)
+	undo := func() {
+		if c.req.InPlace {
+			apply.DetachAll(staged)
+		}
+		for _, s := range staged {
+			s.Undo()
+		}
+	}
+	if r == nil {
+		c.logPlan(plan)
+		r = c.enter(staged)
+	}
+	if r != nil {
+		undo()
+		return r
+	}
+	rec, random := c.note(staged, digest, origin), machine.Random
+	id, err := mntns.OwnID()
+	if err == nil {
+		rec.NS = id
+		rec.Root, err = rootMountID()
+	}
+	if err == nil {
+		err = c.store.Write(rec, random)
+	}
+	var cwd dirfd.Dir
+	if err == nil {
+		for _, s := range staged {
+			outer = append(outer, s.Step.Path)
+		}
+		cwd, err = apply.WorkingDir(c.cwd, outer, c.who.UID)
+	}
+	if err != nil {
+		undo()
+		return hostFault(err)
+	}
+	defer cwd.Close()
+	err = c.host.Report(hostconn.Report{Action: c.action(), Code: hostconn.Success, NSTypes: mntns.NewMount,
+		Cwd: cwd, Priority: hostconn.Info, Text: c.opened(staged, id)})
+	if err != nil {
+		// the host did not follow: nobody will ever use what was made
+		undo()
+		_ = c.store.Remove(id.Ino)
+		return nil
+	}
+	for _, s := range staged {
+		s.Close()
+	}
+	return nil
+}
+
+func (c *call) action() hostconn.Action {
+	if c.req.InPlace {
+		return hostconn.InPlace
+	}
+	return hostconn.Join
+}
+
+// stage observes, decides and stages rule by rule, outer ones first, because a
+// polydir may lie inside another one's instance.
+func (c *call) stage(selection polyinst.Selection, m polyinst.Machine) ([]*apply.Staged, polyinst.Plan, *polyinst.Refusal) {
+	plan := polyinst.Plan{Subject: c.who, Propagation: c.config.Namespace.Propagation}
+	var staged []*apply.Staged
+	view := dirfd.View{}
+	for _, rule := range selection.Rules {
+		s, r := c.stageRule(rule, m, view)
+		if r != nil {
+			return staged, plan, r
+		}
+		staged = append(staged, s)
+		plan.Steps = append(plan.Steps, s.Step)
+		if _, taken := view[s.Polydir]; taken {
+			return staged, plan, &polyinst.Refusal{Fault: polyinst.FaultConfig, Polydir: rule.Path,
+				Reason: "is the same directory as another polydir: remove one of the two"}
+		}
+		view[s.Polydir] = s.Mount.Root
+	}
+	return staged, plan, nil
+}
+
+func (c *call) stageRule(rule polyinst.Rule, m polyinst.Machine, view dirfd.View) (*apply.Staged, *polyinst.Refusal) {
+	names, r := polyinst.InstanceNames(rule, c.who, m)
+	if r != nil {
+		return nil, r
+	}
+	scene, r := observe.Rule(rule, c.who, names, view)
+	if r != nil {
+		return nil, r
+	}
+	defer scene.Close()
+	step, r := polyinst.Decide(rule, c.who, scene.Facts, m)
+	if r != nil {
+		return nil, r
+	}
+	return apply.Stage(step, scene, c.who)
+}
+
+func (c *call) enter(staged []*apply.Staged) *polyinst.Refusal {
+	if !c.req.InPlace {
+		if err := mntns.Unshare(); err != nil {
+			return hostFault(err)
+		}
+		if r := apply.Isolate(c.config.Namespace.Propagation); r != nil {
+			return r
+		}
+	}
+	if r := apply.Attach(staged); r != nil {
+		return r
+	}
+	return apply.Verify(staged)
+}
+
+func rootMountID() (uint64, error) {
+	root, err := dirfd.Root()
+	if err != nil {
+		return 0, err
+	}
+	defer root.Close()
+	st, err := root.Stat()
+	return st.MountID, err
+}
+
+func (c *call) note(staged []*apply.Staged, digest string, origin mntns.ID) record.Record {
+	rec := record.Record{Host: origin, User: c.who.User, UID: c.who.UID, Service: c.req.Service, TTY: c.req.TTY,
+		RHost: c.req.RHost, Opened: now(), HostPID: c.req.HostPID, Digest: digest}
+	for _, s := range staged {
+		rec.Polydirs = append(rec.Polydirs, record.Polydir{Path: s.Step.Path, Method: string(s.Step.Method),
+			Parent: s.Step.Parent, Name: s.Step.Name, Dev: s.Root.Dev, Ino: s.Root.Ino, MountID: s.MountID})
+	}
+	return rec
+}
+
+func (c *call) opened(staged []*apply.Staged, id mntns.ID) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "session opened for %q (uid %d) in mnt:[%d]:", c.who.User, c.who.UID, id.Ino)
+	for i, s := range staged {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		where := "tmpfs"
+		if s.Step.Source != polyinst.NewTmpfs {
+			where = s.Step.Parent + "/" + s.Step.Name
+		}
+		fmt.Fprintf(&b, " %s -> %s", s.Step.Path, where)
+	}
+	return b.String()
+}

@@ -1,0 +1,227 @@
+// Package session opens and closes sessions in terms that know nothing of PAM:
+// it runs the stages and returns one outcome. It lives in the worker, a process
+// of its own for each call; the outcome is carried out by the host.
+package session
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"pam_polyinst/internal/config"
+	"pam_polyinst/internal/dirfd"
+	"pam_polyinst/internal/hostconn"
+	"pam_polyinst/internal/mntns"
+	"pam_polyinst/internal/observe"
+	"pam_polyinst/internal/polyinst"
+	"pam_polyinst/internal/record"
+)
+
+// Request is what the host asks: the items of its PAM transaction and the
+// arguments of the PAM line.
+type Request struct {
+	User, Service, TTY, RUser, RHost string
+	Silent                           bool
+	InPlace                          bool // the host has unshared itself: build in its namespace
+	HostPID                          int
+	HostUID                          uint32 // the host's real uid
+	Args                             []string
+}
+
+// Host is the line to the host process.
+type Host interface {
+	Log(hostconn.Priority, string)
+	Tell(string)
+	Deadline(ms uint32)
+	// Report sends the answer; an error says that the host did not enter
+	// the new view.
+	Report(hostconn.Report) error
+}
+
+// tellRefused is what the user reads; why, is in the log.
+const tellRefused = "pam_polyinst: this session was refused because its private directories could not be set up; the system log says why"
+
+// call is one open or close.
+type call struct {
+	req    Request
+	host   Host
+	args   config.Args
+	config *config.Config
+	who    polyinst.Subject
+	known  bool // who is filled in
+	store  record.Store
+	cwd    dirfd.Dir
+	root   dirfd.Dir // of the host, where it is in a chroot
+	chroot bool      // the host's root is not that of its namespace
+	rooted bool      // GoToRoot was possible
+	ns     mntns.ID
+	rootID uint64         // mount id of the namespace's root
+	own    *record.Record // of the namespace that the host is in, if it is ours
+}
+
+func (c *call) debug(format string, args ...any) {
+	if c.args.Debug {
+		c.host.Log(hostconn.Debug, fmt.Sprintf(format, args...))
+	}
+}
+
+func hostFault(err error) *polyinst.Refusal {
+	return &polyinst.Refusal{Fault: polyinst.FaultHost, Reason: err.Error()}
+}
+
+func configFault(err error) *polyinst.Refusal {
+	return &polyinst.Refusal{Fault: polyinst.FaultConfig, Reason: err.Error()}
+}
+
+// lookAround notes where the host is: its working directory, its root, its
+// namespace and what we know of that. What cannot be told in a chroot without
+// CAP_SYS_CHROOT is left open.
+func (c *call) lookAround() *polyinst.Refusal {
+	var err error
+	if c.cwd, err = dirfd.Cwd(); err != nil {
+		return hostFault(fmt.Errorf("the working directory: %w", err))
+	}
+	if c.root, err = dirfd.Root(); err != nil {
+		return hostFault(err)
+	}
+	before, err := c.root.Stat()
+	if err != nil {
+		return hostFault(err)
+	}
+	c.rooted = mntns.GoToRoot() == nil
+	root, err := dirfd.Root()
+	if err != nil {
+		return hostFault(err)
+	}
+	defer root.Close()
+	after, err := root.Stat()
+	if err != nil {
+		return hostFault(err)
+	}
+	c.chroot = before.ID != after.ID || before.MountID != after.MountID
+	c.rootID = after.MountID
+	if c.ns, err = mntns.OwnID(); err != nil {
+		return hostFault(fmt.Errorf("%w (is /proc mounted?)", err))
+	}
+	if c.store, err = record.Open(); err != nil {
+		return hostFault(fmt.Errorf("the records of sessions: %w", err))
+	}
+	own, err := c.store.Read(c.ns.Ino)
+	if err != nil {
+		return hostFault(err)
+	}
+	if own != nil && own.Is(c.ns, c.rootID) {
+		c.own = own
+	}
+	return nil
+}
+
+// backToChroot goes back below the host's root, where it was not the
+// namespace's.
+func (c *call) backToChroot() *polyinst.Refusal {
+	if !c.chroot {
+		return nil
+	}
+	if err := mntns.Chroot(c.root); err != nil {
+		return hostFault(err)
+	}
+	return nil
+}
+
+func (c *call) close() {
+	c.cwd.Close()
+	c.root.Close()
+	c.store.Close()
+}
+
+// loadConfig reads and checks the configuration; with config_error=last-good
+// the last accepted one takes the place of a broken one, loudly.
+func (c *call) loadConfig() *polyinst.Refusal {
+	files, err := observe.ConfigFiles(c.args.Conf, true)
+	if err == nil {
+		var problems config.Problems
+		if c.config, problems = config.Parse(files.Main, files.Dropins); len(problems) == 0 {
+			return nil
+		}
+		err = firstProblem(problems)
+	}
+	if !c.args.LastGood {
+		return configFault(err)
+	}
+	good, goodErr := observe.LastGood()
+	if goodErr == nil {
+		var problems config.Problems
+		if c.config, problems = config.Parse(good.Main, good.Dropins); len(problems) == 0 {
+			c.host.Log(hostconn.Alert, fmt.Sprintf("the configuration is broken, the last good one is used: %v", err))
+			return nil
+		}
+		goodErr = firstProblem(problems)
+	}
+	return configFault(fmt.Errorf("%w; and there is no last good configuration: %w", err, goodErr))
+}
+
+func firstProblem(problems config.Problems) error {
+	if n := len(problems) - 1; n > 0 {
+		return fmt.Errorf("%v (and %d more: `polyinst check` shows them)", problems[0], n)
+	}
+	return problems[0]
+}
+
+// identify finds out who the session is for. Without a configuration it is
+// still wanted to know whether it is one of the rescue group.
+func (c *call) identify() *polyinst.Refusal {
+	groups := (&config.Config{Namespace: config.Namespace{Rescue: c.args.Rescue}}).Groups()
+	if c.config != nil {
+		groups = append(groups, c.config.Groups()...)
+	}
+	who, r := observe.Account(c.req.User, c.req.Service, groups)
+	if r == nil {
+		c.who, c.known = who, true
+	}
+	return r
+}
+
+// refuse answers with a refusal, or admits a user of the rescue group to the
+// view that he is in.
+func (c *call) refuse(r *polyinst.Refusal) {
+	if r.Unknown {
+		c.host.Log(hostconn.Err, "session refused: "+r.Error())
+		_ = c.host.Report(hostconn.Report{Action: hostconn.Stay, Code: hostconn.UserUnknown})
+		return
+	}
+	if c.rescued(r) {
+		_ = c.host.Report(hostconn.Report{Action: hostconn.Stay, Code: hostconn.Success, Priority: hostconn.Alert,
+			Text: fmt.Sprintf("rescue: %q is admitted WITHOUT private directories: %v", c.req.User, r)})
+		return
+	}
+	if !c.req.Silent {
+		c.host.Tell(tellRefused)
+	}
+	_ = c.host.Report(hostconn.Report{Action: hostconn.Stay, Code: hostconn.SessionErr, Priority: hostconn.Err,
+		Text: fmt.Sprintf("session refused for %q: %v", c.req.User, r)})
+}
+
+func (c *call) rescued(r *polyinst.Refusal) bool {
+	if r.Fault == polyinst.FaultUser {
+		return false
+	}
+	if !c.known && c.identify() != nil {
+		return false
+	}
+	if c.config == nil {
+		return c.who.UID == 0 || polyinst.Rescued(r, c.who, c.args.Rescue)
+	}
+	return polyinst.Rescued(r, c.who, c.config.Namespace.Rescue, c.args.Rescue)
+}
+
+func (c *call) stay(text string) {
+	_ = c.host.Report(hostconn.Report{Action: hostconn.Stay, Code: hostconn.Success, Priority: hostconn.Info, Text: text})
+}
+
+func (c *call) logPlan(plan polyinst.Plan) {
+	for line := range strings.SplitSeq(strings.TrimSpace(plan.String()), "\n") {
+		c.debug("plan: %s", line)
+	}
+}
+
+func now() int64 { return time.Now().Unix() }

@@ -1,0 +1,605 @@
+/*
+ * The C edge of pam_polyinst: everything that runs in the host process (sshd,
+ * su, login ...), and the first steps of the worker that it forks.
+ *
+ * It carries a question to the worker and carries out the answer. It decides
+ * nothing: there is no configuration here, no name of a directory and no name
+ * of a user, but for the one rule that root is not locked out by a worker that
+ * cannot answer at all. docs/DESIGN.md numbers the invariants cited here.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/single_threaded.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <security/pam_ext.h>
+#include <security/pam_modules.h>
+
+#ifndef P_PIDFD
+#define P_PIDFD 3
+#endif
+
+/* The Go side (main.go). Each is called once in a worker, never in a host. */
+extern void polyinstOpen(int socket, char *request, size_t length);
+extern void polyinstClose(int socket, char *request, size_t length);
+
+/*
+ * What would have been the library's constructor: the start of the Go runtime.
+ * The linker script init.ld moves it here, so that loading the module starts
+ * nothing (I-1). Weak: a build without the script links, and then refuses.
+ */
+extern void (*const polyinst_go_init[])(int, char **, char **)
+	__attribute__((weak, visibility("hidden")));
+
+enum {
+	DEADLINE_MS = 30000,  /* one whole call, until the worker sets another */
+	GRACE_MS = 1000,      /* what a killed worker gets to be gone */
+	MESSAGE_MAX = 8192,   /* one message of the worker */
+	MIN_ADDRESS_SPACE_MB = 900, /* the Go runtime reserves about 0.8 GB */
+};
+
+/* One message of the worker; the first byte says which (hostconn.go). */
+enum { HELLO = 'H', DEADLINE = 'D', LOGLINE = 'L', TELL = 'U', REPORT = 'R' };
+
+/* What a report asks of the host. */
+enum { STAY = '-', JOIN = 'J', IN_PLACE = 'V', RETRY_IN_PLACE = 'P' };
+
+/* The fixed part of a report; the text of the log line follows. */
+struct report {
+	uint8_t type;
+	uint8_t action;
+	uint8_t code;     /* a PAM return code */
+	uint8_t priority; /* of the log line; there is none if no text follows */
+	uint32_t nstypes; /* CLONE_NEW* flags of the join */
+};
+
+struct call {
+	pam_handle_t *pamh;
+	int flags;
+	int argc;
+	const char **argv;
+	bool open; /* open_session, else close_session */
+};
+
+struct answer {
+	bool hello;    /* the worker lives and pidfd stands for it */
+	bool reported; /* report and text are its answer */
+	struct report report;
+	char text[MESSAGE_MAX];
+	char tell[MESSAGE_MAX];
+	int pidfd;
+	int cwd;
+};
+
+/* The host's view, to go back to when building in place was refused. */
+struct view {
+	int ns, root, cwd;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* ---- the worker, before the Go runtime starts -------------------------- */
+
+static char *const worker_argv_env[] = {
+	"pam_polyinst", NULL,
+	/* envp: no preemption signals, no look at cgroups or mountinfo at
+	 * start, no garbage collection in a process that lives for 2 ms */
+	"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "GOGC=off",
+	"GOMAXPROCS=1", "GOTRACEBACK=none",
+	"GODEBUG=asyncpreemptoff=1,containermaxprocs=0,updatemaxprocs=0", NULL,
+	/* an empty auxiliary vector: AT_NULL */
+	NULL, NULL,
+};
+
+/* Sends the worker's refusal where Go cannot. */
+static void refuse(int sock, const char *text)
+{
+	struct { struct report r; char text[512]; } m = {
+		.r = { REPORT, STAY, PAM_SESSION_ERR, LOG_ERR, 0 },
+	};
+	int n = snprintf(m.text, sizeof m.text, "%s", text);
+	send(sock, &m, sizeof m.r + (size_t)n, MSG_NOSIGNAL);
+	_exit(1);
+}
+
+/* Sends a pidfd of the worker: what the host polls, kills, reaps and joins
+ * by. The worker opens its own, since a host that reaps everything could
+ * have its pid reused before the host looks. */
+static void say_hello(int sock)
+{
+	char type = HELLO;
+	struct iovec iov = { &type, 1 };
+	union { struct cmsghdr align; char space[CMSG_SPACE(sizeof(int))]; } control = { 0 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control.space, .msg_controllen = sizeof control.space };
+	int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+	if (pidfd < 0)
+		refuse(sock, "pidfd_open is not possible here: pam_polyinst needs Linux 5.14 or later");
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &pidfd, sizeof pidfd);
+	if (sendmsg(sock, &msg, MSG_NOSIGNAL) < 0)
+		_exit(1);
+	close(pidfd);
+}
+
+/* Moves the socket to descriptor 3, stdio to /dev/null, and closes the rest:
+ * whatever the host had open (keys, connections) ends here. */
+static int own_descriptors(int sock)
+{
+	int fd = fcntl(sock, F_DUPFD, 3);
+	if (fd < 0 || (fd != 3 && dup3(fd, 3, O_CLOEXEC) < 0))
+		_exit(1);
+	fcntl(3, F_SETFD, FD_CLOEXEC);
+	syscall(SYS_close_range, 4U, ~0U, 0U);
+	for (fd = 0; fd < 3; fd++)
+		close(fd);
+	for (fd = 0; fd < 3; fd++)
+		if (open("/dev/null", O_RDWR) < 0 && open("/", O_PATH) < 0)
+			_exit(1);
+	return 3;
+}
+
+static void own_signals(void)
+{
+	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	stack_t none = { .ss_flags = SS_DISABLE };
+	sigset_t empty;
+
+	for (int s = 1; s < _NSIG; s++)
+		sigaction(s, &dfl, NULL);
+	sigaltstack(&none, NULL);
+	sigemptyset(&empty);
+	sigprocmask(SIG_SETMASK, &empty, NULL);
+}
+
+static void own_limits(int sock)
+{
+	static const int raised[] = { RLIMIT_AS, RLIMIT_DATA, RLIMIT_FSIZE,
+		RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_CPU };
+	struct rlimit l;
+
+	for (size_t i = 0; i < sizeof raised / sizeof raised[0]; i++)
+		if (getrlimit(raised[i], &l) == 0 && l.rlim_cur != l.rlim_max) {
+			l.rlim_cur = l.rlim_max;
+			setrlimit(raised[i], &l);
+		}
+	if (getrlimit(RLIMIT_AS, &l) == 0 && l.rlim_cur != RLIM_INFINITY &&
+	    l.rlim_cur < (rlim_t)MIN_ADDRESS_SPACE_MB << 20)
+		refuse(sock, "the hard limit of address space (RLIMIT_AS) is too low for the worker: "
+			"it needs 900 MB; raise it for this service (limits.conf, LimitAS=)");
+	/* 1, not 0: a core handler behind a pipe runs at 0 */
+	l.rlim_cur = l.rlim_max = 1;
+	setrlimit(RLIMIT_CORE, &l);
+}
+
+/* A clock of the worker's own: it dies even if the host is stopped. */
+static void own_deadline(void)
+{
+	struct sigevent ev = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL };
+	struct itimerspec at = { .it_value.tv_sec = 630 };
+	timer_t timer;
+
+	if (timer_create(CLOCK_MONOTONIC, &ev, &timer) == 0)
+		timer_settime(timer, 0, &at, NULL);
+}
+
+static void __attribute__((noreturn))
+worker(const struct call *call, int sock, pid_t host, char *request, size_t length)
+{
+	own_signals();
+	setsid(); /* off the terminal: ^Z there must not stop us (7-decisions) */
+	sock = own_descriptors(sock);
+	own_limits(sock);
+	umask(077);
+	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+		refuse(sock, "the host process is not root: a session can only be given a namespace by root");
+	/* after the change of ids, which clears both; dumpable, so that the
+	 * host may join us by pidfd (ptrace(2), access mode checking) */
+	prctl(PR_SET_DUMPABLE, 1);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	pid_t parent = getppid();
+	if (parent != host && parent != 0)
+		_exit(1);
+	own_deadline();
+	say_hello(sock);
+
+	if (!polyinst_go_init[0])
+		refuse(sock, "this pam_polyinst.so was built without its linker script: use `make build`");
+	environ = (char **)worker_argv_env + 2;
+	polyinst_go_init[0](1, (char **)worker_argv_env, environ);
+	(call->open ? polyinstOpen : polyinstClose)(sock, request, length);
+	_exit(0);
+}
+
+/* ---- the host ----------------------------------------------------------- */
+
+/* The question, as strings "key=value" each with its NUL. */
+static char *make_request(const struct call *call, bool in_place, size_t *length)
+{
+	static const struct { const char *key; int item; } items[] = {
+		{ "user", PAM_USER }, { "service", PAM_SERVICE }, { "tty", PAM_TTY },
+		{ "ruser", PAM_RUSER }, { "rhost", PAM_RHOST },
+	};
+	char *request = NULL;
+	FILE *f = open_memstream(&request, length);
+
+	if (!f)
+		return NULL;
+	for (size_t i = 0; i < sizeof items / sizeof items[0]; i++) {
+		const void *value = NULL;
+		if (pam_get_item(call->pamh, items[i].item, &value) == PAM_SUCCESS && value)
+			fprintf(f, "%s=%s%c", items[i].key, (const char *)value, 0);
+	}
+	fprintf(f, "silent=%d%c", (call->flags & PAM_SILENT) != 0, 0);
+	fprintf(f, "inplace=%d%c", in_place, 0);
+	fprintf(f, "pid=%ld%c", (long)getpid(), 0);
+	fprintf(f, "ruid=%lu%c", (unsigned long)getuid(), 0);
+	for (int i = 0; i < call->argc; i++)
+		fprintf(f, "arg=%s%c", call->argv[i], 0);
+	bool failed = ferror(f);
+	if (fclose(f) != 0 || failed) {
+		free(request);
+		return NULL;
+	}
+	return request;
+}
+
+/* A child whose end sends the host no signal, where that is possible: a
+ * process with one thread may clone without libc's knowledge, because no
+ * other thread can hold a lock of libc. */
+static pid_t fork_worker(bool *sends_sigchld)
+{
+	*sends_sigchld = !__libc_single_threaded;
+	return *sends_sigchld ? fork() : (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);
+}
+
+/* Takes the SIGCHLD of a forked worker from the pending set, so that a host
+ * that waits with sigtimedwait(2) or signalfd(2) sees no stranger's. Standard
+ * signals do not queue: one of the host's own may have merged into it, and is
+ * then put back. */
+static void take_sigchld(pid_t worker_pid)
+{
+	const struct timespec at_once = { 0, 0 };
+	siginfo_t got, other = { 0 };
+	sigset_t chld;
+
+	sigemptyset(&chld);
+	sigaddset(&chld, SIGCHLD);
+	if (sigtimedwait(&chld, &got, &at_once) != SIGCHLD)
+		return;
+	if (got.si_pid == worker_pid) {
+		if (waitid(P_ALL, 0, &other, WEXITED | WSTOPPED | WCONTINUED | WNOHANG | WNOWAIT) < 0 ||
+		    other.si_pid == 0)
+			return;
+		got = other;
+		got.si_signo = SIGCHLD;
+	}
+	syscall(SYS_rt_sigqueueinfo, getpid(), SIGCHLD, &got);
+}
+
+/* Receives one message; false at the end of the conversation. */
+static bool receive(const struct call *call, int sock, struct answer *a, int64_t *deadline)
+{
+	char buf[MESSAGE_MAX];
+	struct iovec iov = { buf, sizeof buf - 1 };
+	union { struct cmsghdr align; char space[CMSG_SPACE(4 * sizeof(int))]; } control;
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control.space, .msg_controllen = sizeof control.space };
+	ssize_t n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	int fd = -1;
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return true;
+	if (n <= 0)
+		return false;
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+			continue;
+		for (size_t i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
+			close_fd(&fd); /* one per message; a further one is not ours to keep */
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof fd);
+		}
+	}
+	buf[n] = 0;
+	switch (buf[0]) {
+	case HELLO:
+		if (!a->hello && fd >= 0) {
+			a->hello = true;
+			a->pidfd = fd;
+			fd = -1;
+		}
+		break;
+	case DEADLINE: {
+		uint32_t ms;
+		if ((size_t)n >= 1 + sizeof ms) {
+			memcpy(&ms, buf + 1, sizeof ms);
+			*deadline = now_ms() + ms;
+		}
+		break;
+	}
+	case LOGLINE:
+		if (n > 2)
+			pam_syslog(call->pamh, buf[1] & LOG_PRIMASK, "%s", buf + 2);
+		break;
+	case TELL:
+		memcpy(a->tell, buf + 1, (size_t)n);
+		break;
+	case REPORT:
+		if ((size_t)n >= sizeof a->report && !a->reported) {
+			memcpy(&a->report, buf, sizeof a->report);
+			memcpy(a->text, buf + sizeof a->report, (size_t)n - sizeof a->report + 1);
+			a->reported = true;
+			a->cwd = fd;
+			fd = -1;
+		}
+		break;
+	}
+	close_fd(&fd);
+	return true;
+}
+
+/* Waits until fd is readable or the deadline has passed. */
+static bool await(int fd, int64_t deadline)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	for (;;) {
+		int64_t left = deadline - now_ms();
+		int n = poll(&p, 1, left > 0 ? (int)left : 0);
+		if (n > 0)
+			return true;
+		if (n == 0 || errno != EINTR)
+			return false;
+	}
+}
+
+/* Listens until the worker has reported, gone silent, or the time is up. */
+static bool listen_to(const struct call *call, int sock, struct answer *a)
+{
+	int64_t deadline = now_ms() + DEADLINE_MS;
+
+	while (!a->reported) {
+		if (!await(sock, deadline))
+			return false;
+		if (!receive(call, sock, a, &deadline))
+			return true;
+	}
+	return true;
+}
+
+/* The commit point (I-8): before setns nothing has happened to the host;
+ * after it nothing can fail but the way to the working directory. */
+static int join(const struct call *call, const struct answer *a)
+{
+	if (unshare(CLONE_FS) < 0 || setns(a->pidfd, (int)a->report.nstypes) < 0)
+		return errno;
+	if (a->cwd < 0 || fchdir(a->cwd) < 0)
+		pam_syslog(call->pamh, LOG_WARNING, "the working directory is now /: %m");
+	return 0;
+}
+
+static void save_view(struct view *v)
+{
+	v->ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	v->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	v->cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Goes back to the saved view, if that is permitted. If not, the host keeps a
+ * copy of it in which the worker has left nothing (I-9). */
+static void restore_view(const struct view *v)
+{
+	if (v->ns < 0 || v->root < 0 || setns(v->ns, CLONE_NEWNS) < 0)
+		return;
+	if (fchdir(v->root) < 0 || chroot(".") < 0)
+		return;
+	if (v->cwd < 0 || fchdir(v->cwd) < 0)
+		(void)!chdir("/");
+}
+
+static void forget_view(struct view *v)
+{
+	close_fd(&v->ns);
+	close_fd(&v->root);
+	close_fd(&v->cwd);
+}
+
+/* Sees the worker off: told how the join went, waited for, killed if it
+ * lingers, reaped. A worker in uninterruptible sleep is left behind. */
+static void dismiss(const struct call *call, int *sock, pid_t pid, struct answer *a, bool late, int outcome)
+{
+	if (late && a->hello)
+		syscall(SYS_pidfd_send_signal, a->pidfd, SIGKILL, NULL, 0);
+	else if (!late)
+		send(*sock, &outcome, sizeof outcome, MSG_NOSIGNAL | MSG_DONTWAIT);
+	close_fd(sock);
+	if (a->hello) {
+		if (!await(a->pidfd, now_ms() + GRACE_MS)) {
+			syscall(SYS_pidfd_send_signal, a->pidfd, SIGKILL, NULL, 0);
+			if (!await(a->pidfd, now_ms() + GRACE_MS)) {
+				pam_syslog(call->pamh, LOG_ERR, "worker %ld hangs in the kernel and is left behind", (long)pid);
+				return;
+			}
+		}
+		/* ECHILD is no error: a host may reap everything it sees */
+		waitid((idtype_t)P_PIDFD, (id_t)a->pidfd, NULL, WEXITED | __WALL);
+		return;
+	}
+	/* it died at its birth, before it could be anything but our child */
+	if (late)
+		kill(pid, SIGKILL);
+	waitpid(pid, NULL, __WALL);
+}
+
+/* Root with no answer at all (no memory for a worker, a crash) is admitted to
+ * the host's view: the rule of last resort, told in pam_polyinst(8). */
+static int no_answer(const struct call *call, const char *what, int error)
+{
+	const void *user = NULL;
+	char why[160];
+
+	snprintf(why, sizeof why, "%s%s%s", what, error ? ": " : "", error ? strerror(error) : "");
+	if (!call->open) {
+		pam_syslog(call->pamh, LOG_ERR, "close: %s; `polyinst gc` removes what is left", why);
+		return PAM_SUCCESS;
+	}
+	if (pam_get_item(call->pamh, PAM_USER, &user) == PAM_SUCCESS && user && strcmp(user, "root") == 0) {
+		pam_syslog(call->pamh, LOG_ALERT, "root is admitted to the host's view, without instances: %s", why);
+		return PAM_SUCCESS;
+	}
+	pam_syslog(call->pamh, LOG_ERR, "session refused: %s", why);
+	return PAM_SESSION_ERR;
+}
+
+/* One conversation with one worker. *retry is set when the worker, having made
+ * nothing, asks for the other way. */
+static int converse(const struct call *call, bool in_place, bool *retry)
+{
+	struct answer *a = calloc(1, sizeof *a);
+	struct view view = { -1, -1, -1 };
+	int pair[2], error = 0, result;
+	sigset_t all, old, pending;
+	bool sends_sigchld, had_sigchld, in_time;
+	size_t length;
+	char *request = make_request(call, in_place, &length);
+
+	if (!a || !request) {
+		free(a);
+		free(request);
+		return no_answer(call, "out of memory", 0);
+	}
+	a->pidfd = a->cwd = -1;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
+		result = no_answer(call, "socketpair", errno);
+		goto out;
+	}
+	if (in_place) {
+		save_view(&view);
+		if (unshare(CLONE_NEWNS) < 0) {
+			result = no_answer(call, errno == EPERM ?
+				"unshare: the host lacks CAP_SYS_ADMIN, which a new mount namespace needs" : "unshare", errno);
+			close(pair[0]);
+			close(pair[1]);
+			goto out;
+		}
+	}
+	pid_t host = getpid();
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	sigpending(&pending);
+	had_sigchld = sigismember(&pending, SIGCHLD);
+	pid_t pid = fork_worker(&sends_sigchld);
+	if (pid == 0)
+		worker(call, pair[1], host, request, length);
+	error = errno;
+	close(pair[1]);
+	if (pid < 0) {
+		close(pair[0]);
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+		result = no_answer(call, "fork", error);
+		goto undo;
+	}
+	in_time = listen_to(call, pair[0], a);
+	error = 0;
+	if (a->reported && a->report.code == PAM_SUCCESS) {
+		if (a->report.action == JOIN)
+			error = join(call, a);
+		else if (a->report.action == IN_PLACE && (a->cwd < 0 || fchdir(a->cwd) < 0))
+			(void)!chdir("/");
+	}
+	dismiss(call, &pair[0], pid, a, !a->reported && !in_time, error);
+	if (sends_sigchld && !had_sigchld)
+		take_sigchld(pid);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+
+	if (!a->reported) {
+		result = no_answer(call, in_time ? "the worker ended without an answer" :
+			"the worker did not answer in time", 0);
+		goto undo;
+	}
+	if (error) {
+		result = no_answer(call, "the session's namespace cannot be joined (setns)", error);
+		goto out;
+	}
+	*retry = a->report.action == RETRY_IN_PLACE;
+	result = a->report.code;
+	if (a->text[0])
+		pam_syslog(call->pamh, a->report.priority & LOG_PRIMASK, "%s", a->text);
+	if (a->tell[0] && !(call->flags & PAM_SILENT))
+		pam_error(call->pamh, "%s", a->tell);
+undo:
+	if (in_place && !(a->reported && a->report.action == IN_PLACE && result == PAM_SUCCESS))
+		restore_view(&view);
+out:
+	forget_view(&view);
+	close_fd(&a->pidfd);
+	close_fd(&a->cwd);
+	free(a);
+	free(request);
+	return result;
+}
+
+static int answer(const struct call *call)
+{
+	bool retry = false;
+	int cancel, result;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	result = converse(call, false, &retry);
+	if (retry)
+		result = converse(call, true, &retry);
+	pthread_setcancelstate(cancel, NULL);
+	return result;
+}
+
+int pam_sm_open_session(pam_handle_t *pamh, int flags, int argc, const char **argv)
+{
+	struct call call = { pamh, flags, argc, argv, true };
+	return answer(&call);
+}
+
+int pam_sm_close_session(pam_handle_t *pamh, int flags, int argc, const char **argv)
+{
+	struct call call = { pamh, flags, argc, argv, false };
+
+	/* systemd closes in a child that has given up root: there is nothing
+	 * it could do, and what is left `polyinst gc` removes */
+	if (geteuid() != 0)
+		return PAM_SUCCESS;
+	return answer(&call);
+}
