@@ -153,7 +153,7 @@ func cloneInstance(staged *Staged, scene *observe.Scene, s polyinst.Subject) (mo
 	if err != nil {
 		return mountfd.Mount{}, err
 	}
-	if err := openLock(staged, parent); err != nil {
+	if err := openLocks(staged, parent); err != nil {
 		return mountfd.Mount{}, err
 	}
 	var dir dirfd.Dir
@@ -198,10 +198,9 @@ func instanceParent(step *polyinst.Step, scene *observe.Scene) (dirfd.Dir, error
 	return dir, nil
 }
 
-// openLock opens the lock file of the instance: <parent>/.lock/<name>, in a
-// directory that only root can open, because whoever can open a file can lock
-// it.
-func openLock(staged *Staged, parent dirfd.Dir) error {
+// openLocks opens the directory of the lock files, <parent>/.lock, which only
+// root can open, because whoever can open a file can lock it.
+func openLocks(staged *Staged, parent dirfd.Dir) error {
 	if err := parent.Mkdir(polyinst.LockDir, 0o700); err != nil && !dirfd.IsExist(err) {
 		return err
 	}
@@ -219,13 +218,35 @@ func openLock(staged *Staged, parent dirfd.Dir) error {
 	if err := dirfd.TrustedFile(staged.locks.Path(), st); err != nil {
 		return err
 	}
-	staged.lock, err = staged.locks.CreateFile(staged.Step.Name)
-	return err
+	return nil
+}
+
+// takeLock takes the lock of the instance. gc removes lock files, with their
+// lock held: one that it removed between our open and our lock is not the one
+// that the next session will open.
+func takeLock(staged *Staged, kind dirfd.LockKind) error {
+	for {
+		staged.lock.Close()
+		var err error
+		if staged.lock, err = staged.locks.CreateFile(staged.Step.Name); err != nil {
+			return err
+		}
+		if err := staged.lock.Lock(kind); err != nil {
+			return err
+		}
+		st, err := staged.lock.Stat()
+		if err != nil {
+			return err
+		}
+		if st.Nlink > 0 {
+			return nil
+		}
+	}
 }
 
 // existingInstance is the approved instance, still there under the lock.
 func existingInstance(staged *Staged, scene *observe.Scene) (dirfd.Dir, error) {
-	if err := staged.lock.Lock(dirfd.Shared); err != nil {
+	if err := takeLock(staged, dirfd.Shared); err != nil {
 		return dirfd.Dir{}, err
 	}
 	now, err := scene.Parent.Dir.LookupHere(staged.Step.Name)
@@ -259,7 +280,7 @@ func makeInstance(staged *Staged, parent dirfd.Dir, s polyinst.Subject) (dirfd.D
 		}
 		staged.parent = dup
 	}
-	if err := staged.lock.Lock(kind); err != nil {
+	if err := takeLock(staged, kind); err != nil {
 		return dirfd.Dir{}, err
 	}
 	dir, err := parent.LookupHere(step.Name)

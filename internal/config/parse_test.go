@@ -198,7 +198,7 @@ tmpfs.size = 4096
 	if q.Path != "/a..b/$$x/$UID" || q.Create == nil || q.Create.Mode != 0o700 || q.Create.Owner != "$USER" {
 		t.Errorf("second polydir: %+v", q)
 	}
-	if (q.KeyPos["tmpfs.noswap"] != Position{"drop-in", 6, 53}) {
+	if (q.KeyPos["tmpfs.noswap"] != Position{"drop-in", 6, 52}) {
 		t.Errorf("place of tmpfs.noswap: %v", q.KeyPos["tmpfs.noswap"])
 	}
 	if c.Polydirs[2].Tmpfs.Size != 4096 {

@@ -12,6 +12,9 @@ func checkComponents(path string) *fault {
 	if hasControl(path) {
 		return faulty(fmt.Sprintf("%q holds a control character", path))
 	}
+	if path == "/" {
+		return nil
+	}
 	inside := strings.TrimPrefix(strings.TrimSuffix(path, "/"), "/")
 	for _, c := range strings.Split(inside, "/") {
 		switch c {

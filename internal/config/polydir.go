@@ -311,10 +311,10 @@ func checkMissing(s *section, n *node, table map[string]any, m Method) {
 			s.refuse(n, faulty(key+" is missing, want "+want))
 		}
 	}
-	missing("path", `such as path = "/tmp"`)
+	missing("path", `one such as path = "/tmp"`)
 	missing("method", oneOfList(methodWords))
 	if m != "" && m != MethodTmpfs {
-		missing("instance_prefix", `such as instance_prefix = "/var/lib/polyinst/tmp/"`)
+		missing("instance_prefix", `one such as instance_prefix = "/var/lib/polyinst/tmp/"`)
 	}
 }
 

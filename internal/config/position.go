@@ -165,7 +165,7 @@ func (s *scanner) header() *node {
 	if len(parts) == 0 {
 		return s.root
 	}
-	parent, last := s.descend(s.root, parts, implicitTable), parts[len(parts)-1].name
+	parent, last := s.descend(s.root, nil, parts, implicitTable), parts[len(parts)-1].name
 	if array {
 		return s.arrayElement(parent, last, off)
 	}
@@ -206,22 +206,23 @@ func (s *scanner) keyValue(table *node, path []part) {
 		return
 	}
 	full := append(path[:len(path):len(path)], parts...)
-	parent, last := s.descend(table, parts, dottedTable), parts[len(parts)-1]
+	parent, last := s.descend(table, path, parts, dottedTable), parts[len(parts)-1]
 	if parent.kids[last.name] != nil {
 		s.twice(last.off, full)
 	}
 	s.value(parent.add(last.name, newNode(parts[0].off, plainValue)), full)
 }
 
-// descend follows all parts but the last from n and makes what is missing.
-func (s *scanner) descend(n *node, parts []part, made nodeKind) *node {
+// descend follows all parts but the last from n, to which path leads, and makes
+// what is missing.
+func (s *scanner) descend(n *node, path, parts []part, made nodeKind) *node {
 	for i, p := range parts[:len(parts)-1] {
 		next := n.kids[p.name]
 		if next == nil {
 			next = n.add(p.name, newNode(parts[0].off, made))
 		}
 		if next.kind >= plainValue || made == dottedTable && next.kind == tableArray {
-			s.twice(p.off, parts[:i+1])
+			s.twice(p.off, append(path[:len(path):len(path)], parts[:i+1]...))
 		}
 		n = next.open()
 	}
@@ -380,9 +381,12 @@ func newLines(file, text string) *lines {
 	return l
 }
 
-// at is the position of the byte offset off.
+// at is the position of the character around the byte offset off.
 func (l *lines) at(off int) Position {
 	off = min(max(off, 0), len(l.text))
+	for off > 0 && off < len(l.text) && !utf8.RuneStart(l.text[off]) {
+		off--
+	}
 	line := sort.SearchInts(l.starts, off+1)
 	col := utf8.RuneCountInString(l.text[l.starts[line-1]:off]) + 1
 	return Position{File: l.file, Line: line, Col: col}

@@ -206,3 +206,7 @@ func IsExist(err error) bool { return errors.Is(err, fs.ErrExist) }
 
 // NotExist is the error that says that a path does not exist.
 func NotExist(path string) error { return pathError("open", path, unix.ENOENT) }
+
+// IsOtherMount tells whether an error of LookupHere says that something is
+// mounted there.
+func IsOtherMount(err error) bool { return errors.Is(err, unix.EXDEV) }

@@ -227,7 +227,34 @@ func OfTask(pid, tid int) (uint64, error) {
 	return st.Ino, nil
 }
 
-// Gone tells whether an error of OfTask says that the task has ended.
+// Gone tells whether an error of OfTask or MountInfo says that the task has
+// ended: without a namespace (a zombie) the answer is ENOENT or EINVAL.
 func Gone(err error) bool {
-	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH)
+	return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL)
+}
+
+// MountInfo is /proc/PID/task/TID/mountinfo; see proc_pid_mountinfo(5). It is
+// for tools: its cost grows with the machine's mounts.
+func MountInfo(pid, tid int) ([]byte, error) {
+	path := fmt.Sprintf("/proc/%d/task/%d/mountinfo", pid, tid)
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	defer unix.Close(fd)
+	var out []byte
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := unix.Read(fd, buf)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", path, err)
+		}
+		if n == 0 {
+			return out, nil
+		}
+		out = append(out, buf[:n]...)
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"pam_polyinst/internal/config"
 	"pam_polyinst/internal/dirfd"
@@ -113,7 +112,7 @@ func instance(scene *Scene, rule polyinst.Rule, s polyinst.Subject, names polyin
 	}
 	for i, name := range append([]string{names.Own}, names.Older...) {
 		name = rule.Prefix + name
-		uid, recorded := recordedUID(parent, name)
+		uid, recorded := InstanceUID(parent, name)
 		dir, err := parent.LookupHere(name)
 		if dirfd.IsNotExist(err) {
 			continue
@@ -131,7 +130,7 @@ func instance(scene *Scene, rule polyinst.Rule, s polyinst.Subject, names polyin
 }
 
 func instanceFacts(dir dirfd.Dir, err error) polyinst.DirFacts {
-	if errors.Is(err, syscall.EXDEV) {
+	if dirfd.IsOtherMount(err) {
 		return polyinst.DirFacts{Problem: "another filesystem is mounted there"}
 	}
 	if err != nil {
@@ -148,9 +147,9 @@ func instanceFacts(dir dirfd.Dir, err error) polyinst.DirFacts {
 		Owner: polyinst.Owner{UID: st.UID, GID: st.GID, Mode: st.Mode}}
 }
 
-// recordedUID is the account for which an instance was made, from its lock
+// InstanceUID is the account for which an instance was made, from its lock
 // file, which only root can reach.
-func recordedUID(parent dirfd.Dir, name string) (uint32, bool) {
+func InstanceUID(parent dirfd.Dir, name string) (uint32, bool) {
 	locks, err := parent.LookupHere(polyinst.LockDir)
 	if err != nil {
 		return 0, false

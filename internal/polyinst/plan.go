@@ -93,6 +93,10 @@ func (s Step) String() string {
 			fmt.Fprintf(&b, "=%s", o.Value)
 		}
 	}
-	fmt.Fprintf(&b, ", method %s, %s\n", s.Method, s.Attributes)
+	fmt.Fprintf(&b, ", method %s", s.Method)
+	if s.Attributes != 0 {
+		fmt.Fprintf(&b, ", %s", s.Attributes)
+	}
+	b.WriteByte('\n')
 	return b.String()
 }

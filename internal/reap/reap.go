@@ -3,8 +3,6 @@
 package reap
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"strconv"
 
@@ -13,10 +11,16 @@ import (
 	"pam_polyinst/internal/polyinst"
 )
 
-// tasks calls f with every task of the machine and its mount namespace, until f
-// returns false. A task that ends meanwhile is left out; one that cannot be
-// looked at is an error, because nothing may be removed then.
-func tasks(f func(pid int, ns uint64) bool) error {
+// task is a thread of a process: namespaces belong to threads.
+type task struct {
+	pid, tid int
+	ns       uint64
+}
+
+// tasks calls f with every task of the machine until f says that it is enough.
+// A task that ends meanwhile is left out; one that cannot be looked at is an
+// error, because nothing may be removed then.
+func tasks(f func(task) (more bool, err error)) error {
 	proc, err := dirfd.Walk("/proc", nil)
 	if err != nil {
 		return err
@@ -31,37 +35,15 @@ func tasks(f func(pid int, ns uint64) bool) error {
 		if err != nil {
 			continue
 		}
-		more, err := tasksOf(proc.Dir, pid, f)
-		if err != nil {
+		if more, err := tasksOf(proc.Dir, pid, f); err != nil || !more {
 			return err
-		}
-		if !more {
-			return nil
 		}
 	}
 	return nil
 }
 
-func tasksOf(proc dirfd.Dir, pid int, f func(pid int, ns uint64) bool) (more bool, err error) {
-	process, err := proc.Lookup(strconv.Itoa(pid))
-	if err != nil {
-		return true, nil // it has ended
-	}
-	defer process.Close()
-	list, err := process.Lookup("task")
-	if err != nil {
-		return true, nil
-	}
-	defer list.Close()
-	tids, err := list.Names()
-	if err != nil {
-		return true, nil
-	}
-	for _, name := range tids {
-		tid, err := strconv.Atoi(name)
-		if err != nil {
-			continue
-		}
+func tasksOf(proc dirfd.Dir, pid int, f func(task) (bool, error)) (more bool, err error) {
+	for _, tid := range threads(proc, pid) {
 		ns, err := mntns.OfTask(pid, tid)
 		if mntns.Gone(err) {
 			continue
@@ -69,25 +51,49 @@ func tasksOf(proc dirfd.Dir, pid int, f func(pid int, ns uint64) bool) (more boo
 		if err != nil {
 			return false, err
 		}
-		if !f(pid, ns) {
-			return false, nil
+		if more, err := f(task{pid, tid, ns}); err != nil || !more {
+			return false, err
 		}
 	}
 	return true, nil
 }
 
+// threads are the ids of a process's threads; none if it has ended.
+func threads(proc dirfd.Dir, pid int) []int {
+	process, err := proc.Lookup(strconv.Itoa(pid))
+	if err != nil {
+		return nil
+	}
+	defer process.Close()
+	list, err := process.Lookup("task")
+	if err != nil {
+		return nil
+	}
+	defer list.Close()
+	names, err := list.Names()
+	if err != nil {
+		return nil
+	}
+	var tids []int
+	for _, name := range names {
+		if tid, err := strconv.Atoi(name); err == nil {
+			tids = append(tids, tid)
+		}
+	}
+	return tids
+}
+
 // Others counts the processes in a mount namespace, without this one and the
 // one that closes its session.
 func Others(ns uint64, host int) (int, error) {
-	count, last := 0, 0
-	err := tasks(func(pid int, in uint64) bool {
-		if in == ns && pid != host && pid != os.Getpid() && pid != last {
-			count++
-			last = pid
+	others := map[int]bool{}
+	err := tasks(func(t task) (bool, error) {
+		if t.ns == ns && t.pid != host && t.pid != os.Getpid() {
+			others[t.pid] = true
 		}
-		return true
+		return true, nil
 	})
-	return count, err
+	return len(others), err
 }
 
 // RemoveTmpdir removes a tmpdir instance and its lock file. False: a session
@@ -106,39 +112,68 @@ func RemoveTmpdir(parent, name string, progress func()) (bool, error) {
 }
 
 func removeTmpdirIn(parent dirfd.Dir, name string, progress func()) (bool, error) {
-	st, err := parent.Stat()
-	if err != nil {
+	guard, err := hold(parent, name)
+	if err != nil || guard == nil {
 		return false, err
 	}
-	if err := dirfd.TrustedFile(parent.Path(), st); err != nil {
-		return false, err
-	}
-	locks, err := parent.LookupHere(polyinst.LockDir)
-	if dirfd.IsNotExist(err) {
-		return true, parent.RemoveTree(name, progress)
-	}
-	if err != nil {
-		return false, err
-	}
-	defer locks.Close()
-	lock, err := locks.OpenFile(name)
-	if err != nil && !dirfd.IsNotExist(err) {
-		return false, err
-	}
-	if err == nil {
-		defer lock.Close()
-		free, err := lock.TryLock(dirfd.Exclusive)
-		if err != nil || !free {
-			return false, err
-		}
-	}
+	defer guard.release()
 	if err := parent.RemoveTree(name, progress); err != nil {
-		return false, fmt.Errorf("remove %s/%s: %w", parent.Path(), name, err)
-	}
-	if err := locks.Unlink(name); err != nil && !dirfd.IsNotExist(err) {
 		return false, err
 	}
-	return true, nil
+	return true, guard.forget()
 }
 
-var errNotOurs = errors.New("not a tmpdir instance of this machine")
+// guard is an instance held against every opener: its exclusive lock.
+type guard struct {
+	locks dirfd.Dir
+	lock  dirfd.File
+	name  string
+}
+
+// hold takes the exclusive lock of an instance without waiting; nil if an
+// opener holds it. Where there is no lock file there is no opener: that is the
+// first thing which it makes.
+func hold(parent dirfd.Dir, name string) (*guard, error) {
+	st, err := parent.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if err := dirfd.TrustedFile(parent.Path(), st); err != nil {
+		return nil, err
+	}
+	g := &guard{name: name}
+	if g.locks, err = parent.LookupHere(polyinst.LockDir); dirfd.IsNotExist(err) {
+		return g, nil
+	} else if err != nil {
+		return nil, err
+	}
+	g.lock, err = g.locks.OpenFile(name)
+	if dirfd.IsNotExist(err) {
+		return g, nil
+	}
+	free := false
+	if err == nil {
+		free, err = g.lock.TryLock(dirfd.Exclusive)
+	}
+	if err != nil || !free {
+		g.release()
+		return nil, err
+	}
+	return g, nil
+}
+
+func (g *guard) release() {
+	g.lock.Close()
+	g.locks.Close()
+}
+
+// forget removes the lock file itself, while it is held.
+func (g *guard) forget() error {
+	if !g.locks.IsOpen() {
+		return nil
+	}
+	if err := g.locks.Unlink(g.name); !dirfd.IsNotExist(err) {
+		return err
+	}
+	return nil
+}

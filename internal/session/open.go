@@ -28,6 +28,9 @@ func (c *call) open() *polyinst.Refusal {
 	if c.args, err = config.ParseArgs(c.req.Args); err != nil {
 		return configFault(fmt.Errorf("PAM line: %w", err))
 	}
+	if r := c.unsupportedArgs(); r != nil {
+		return r
+	}
 	if r := c.loadConfig(); r != nil {
 		return r
 	}
@@ -49,6 +52,24 @@ func (c *call) open() *polyinst.Refusal {
 		return nil
 	}
 	return c.build(selection)
+}
+
+// unsupportedArgs refuses what this build has not got, by its name.
+func (c *call) unsupportedArgs() *polyinst.Refusal {
+	for _, missing := range []struct {
+		arg  string
+		used bool
+	}{
+		{"require_selinux", c.args.RequireSELinux},
+		{"unmount_on_close", c.args.UnmountOnClose},
+		{"use_current_context", c.args.UseCurrentContext},
+		{"use_default_context", c.args.UseDefaultContext},
+	} {
+		if missing.used {
+			return configFault(fmt.Errorf("PAM line: %s is not supported yet", missing.arg))
+		}
+	}
+	return nil
 }
 
 // nothingToDo answers at once where no polydir applies and there is no record

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"pam_polyinst/internal/apply"
+	"pam_polyinst/internal/config"
+	"pam_polyinst/internal/dirfd"
+	"pam_polyinst/internal/observe"
+	"pam_polyinst/internal/polyinst"
+)
+
+func prepareCommand() *cobra.Command {
+	var conf, repair string
+	cmd := &cobra.Command{
+		Use:   "prepare",
+		Short: "make the instance parents of the whole configuration",
+		Long: `Prepare makes the instance parents that are missing, root:root with the mode
+that the configuration demands (0000). It changes nothing that exists. Parents
+below $HOME are made by the session itself.`,
+		Example: `  polyinst prepare
+  polyinst prepare --repair /var/lib/polyinst/tmp/alice`,
+		Args: none,
+		RunE: func(*cobra.Command, []string) error {
+			c, _, err := load(conf, true)
+			if err != nil {
+				return err
+			}
+			if repair != "" {
+				return repairInstance(c, repair)
+			}
+			return prepare(c)
+		},
+	}
+	confFlag(cmd, &conf)
+	cmd.Flags().StringVar(&repair, "repair", "", "give this existing `INSTANCE` the owner and mode of its polydir")
+	return cmd
+}
+
+func prepare(c *config.Config) error {
+	failed := false
+	for _, p := range parents(c, true) {
+		made, err := apply.PrepareParent(p.path, p.rule.ParentMode, p.rule.ParentModeAny, p.rule.ParentInUnsafeDir)
+		switch {
+		case err != nil:
+			failed = true
+			fmt.Fprintf(os.Stderr, "%s:%d: instance parent %q: %s\n", p.rule.Pos.File, p.rule.Pos.Line, p.path, message(err))
+		case made:
+			fmt.Printf("made %s\n", p.path)
+		}
+	}
+	if failed {
+		return errReported
+	}
+	return nil
+}
+
+func message(err error) string {
+	if dirfd.IsNotExist(err) {
+		return "does not exist"
+	}
+	return err.Error()
+}
+
+// parent is an instance parent of the configuration and the rule that wants it.
+type parent struct {
+	path, prefix string
+	rule         *config.Polydir
+}
+
+// parents are the instance parents of the configuration. Those that vary by
+// user are expanded for each account that the directory lists; those in homes
+// can be left out, because a session makes them itself.
+func parents(c *config.Config, exceptHomes bool) []parent {
+	var out []parent
+	seen := map[string]bool{}
+	add := func(r polyinst.Rule) {
+		if key := r.Parent + "/" + r.Prefix; r.Parent != "" && !seen[key] {
+			seen[key] = true
+			out = append(out, parent{r.Parent, r.Prefix, r.Config})
+		}
+	}
+	var users []string
+	for i := range c.Polydirs {
+		p := &c.Polydirs[i]
+		t := p.Prefix
+		varies := t.Uses("USER") || t.Uses("UID") || t.Uses("HOME")
+		switch {
+		case p.Method == config.MethodTmpfs, exceptHomes && t.Uses("HOME"):
+		case !varies:
+			if prefix, err := t.Expand(config.Vars{}); err == nil {
+				i := strings.LastIndexByte(prefix, '/')
+				add(polyinst.Rule{Config: p, Parent: prefix[:i], Prefix: prefix[i+1:]})
+			}
+		default:
+			if users == nil {
+				users = accounts()
+			}
+			for _, name := range users {
+				for _, r := range rulesOf(c, name) {
+					if r.Config == p {
+						add(r)
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+func rulesOf(c *config.Config, name string) []polyinst.Rule {
+	who, r := observe.Account(name, "", c.Groups())
+	if r != nil {
+		return nil
+	}
+	every := *c
+	every.Polydirs = append([]config.Polydir{}, c.Polydirs...)
+	for i := range every.Polydirs {
+		every.Polydirs[i].Services = nil // a parent is wanted for any of them
+	}
+	selection, r := polyinst.Select(&every, who)
+	if r != nil {
+		return nil
+	}
+	for i := range selection.Rules {
+		for j := range every.Polydirs {
+			if selection.Rules[i].Config == &every.Polydirs[j] {
+				selection.Rules[i].Config = &c.Polydirs[j]
+			}
+		}
+	}
+	return selection.Rules
+}
+
+// accounts are the names of all accounts that the directory lists.
+func accounts() []string {
+	out, err := exec.Command("getent", "passwd").Output()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "polyinst: getent passwd: %v: parents that vary by user are left out\n", err)
+	}
+	var names []string
+	lines := bufio.NewScanner(bytes.NewReader(out))
+	for lines.Scan() {
+		if name, _, ok := strings.Cut(lines.Text(), ":"); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func repairInstance(c *config.Config, path string) error {
+	for _, p := range parents(c, false) {
+		name, ok := strings.CutPrefix(path, p.path+"/")
+		if !ok || strings.Contains(name, "/") || !strings.HasPrefix(name, p.prefix) || strings.HasPrefix(name, ".") {
+			continue
+		}
+		if p.rule.Path.Uses("HOME") || p.rule.Path.Uses("USER") || p.rule.Path.Uses("UID") {
+			return fmt.Errorf("%s: its polydir varies by user: set owner and mode by hand", path)
+		}
+		polydir, err := p.rule.Path.Expand(config.Vars{})
+		if err != nil {
+			return err
+		}
+		rule := polyinst.Rule{Config: p.rule, Path: polydir, Parent: p.path, Prefix: p.prefix}
+		if err := apply.Repair(rule, name); err != nil {
+			return err
+		}
+		fmt.Printf("repaired %s\n", path)
+		return nil
+	}
+	return errors.New(path + ": is no instance of a polydir of the configuration")
+}

@@ -1,0 +1,133 @@
+package apply
+
+import (
+	"fmt"
+	"strings"
+
+	"pam_polyinst/internal/dirfd"
+	"pam_polyinst/internal/polyinst"
+)
+
+// PrepareParent makes an instance parent, root's with the given mode, and the
+// directories above it where they are missing. One that exists is looked at and
+// left as it is. unsafe permits a place where users can create names, in which
+// only a parent that exists already counts.
+func PrepareParent(path string, mode uint32, anyMode bool, unsafe bool) (made bool, err error) {
+	for i := 1; i <= len(path); i++ {
+		if i < len(path) && path[i] != '/' {
+			continue
+		}
+		if made, err = prepareOne(path[:i], i == len(path), mode, unsafe); err != nil {
+			return false, err
+		}
+	}
+	if made {
+		return true, nil
+	}
+	return false, checkParent(path, mode, anyMode)
+}
+
+func prepareOne(path string, last bool, mode uint32, unsafe bool) (made bool, err error) {
+	way, err := dirfd.Walk(path, nil)
+	if err != nil {
+		return false, err
+	}
+	defer way.Close()
+	if way.Exposure.Exposed() && !unsafe {
+		return false, fmt.Errorf("users can create names in %q (%s): use a place below /var/lib/polyinst, or parent_in_unsafe_dir = true",
+			way.Exposure.Dir, way.Exposure.Reason)
+	}
+	if !way.Missing {
+		return false, nil
+	}
+	if way.Exposure.Exposed() {
+		return false, fmt.Errorf("does not exist in %q, where users can create names: make it by hand, root's, with mode %04o", way.Exposure.Dir, mode)
+	}
+	want := uint32(0o755)
+	if last {
+		want = mode
+	}
+	if err := way.Parent.Mkdir(way.Name, 0o700); err != nil {
+		return false, err
+	}
+	dir, err := way.Parent.Lookup(way.Name)
+	if err != nil {
+		return false, err
+	}
+	defer dir.Close()
+	return true, dir.SetOwner(0, 0, want)
+}
+
+func checkParent(path string, mode uint32, anyMode bool) error {
+	way, err := dirfd.Walk(path, nil)
+	if err != nil {
+		return err
+	}
+	defer way.Close()
+	switch {
+	case way.Missing:
+		return dirfd.NotExist(path)
+	case way.Stat.UID != 0:
+		return fmt.Errorf("owned by uid %d, want root: chown root:root %s", way.Stat.UID, path)
+	case !anyMode && way.Stat.Mode != mode:
+		return fmt.Errorf("mode %04o, want %04o: chmod %04o %s", way.Stat.Mode, mode, mode, path)
+	}
+	return nil
+}
+
+// Repair gives an existing instance the owner, group and mode that a new one
+// would have: those of its polydir. What is no directory is not touched.
+func Repair(rule polyinst.Rule, name string) error {
+	polydir, err := dirfd.Walk(rule.Path, nil)
+	if err != nil {
+		return err
+	}
+	defer polydir.Close()
+	if polydir.Missing {
+		return dirfd.NotExist(rule.Path)
+	}
+	parent, err := dirfd.Walk(rule.Parent, nil)
+	if err != nil {
+		return err
+	}
+	defer parent.Close()
+	if parent.Missing {
+		return dirfd.NotExist(rule.Parent)
+	}
+	if strings.ContainsRune(name, '/') {
+		return fmt.Errorf("%q is no name of an instance", name)
+	}
+	dir, err := parent.Dir.LookupHere(name)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	st, err := dir.Stat()
+	if err != nil {
+		return err
+	}
+	if !st.IsDir() {
+		return fmt.Errorf("%s/%s is a %s, not a directory: look at it and move it away", rule.Parent, name, st.TypeName())
+	}
+	return dir.SetOwner(polydir.Stat.UID, polydir.Stat.GID, polydir.Stat.Mode)
+}
+
+// KeepState writes a file of our own below a directory that is root's alone,
+// which is made where it is missing.
+func KeepState(dir, name string, content []byte) error {
+	if _, err := PrepareParent(dir, 0o755, true, false); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	way, err := dirfd.Walk(dir, nil)
+	if err != nil {
+		return err
+	}
+	defer way.Close()
+	if way.Missing {
+		return dirfd.NotExist(dir)
+	}
+	if err := dirfd.Trusted(way, way.Stat); err != nil {
+		return err
+	}
+	return way.Dir.WriteFile(name, content)
+}

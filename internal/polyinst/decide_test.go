@@ -1,0 +1,179 @@
+package polyinst
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"pam_polyinst/internal/config"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var (
+	alice = Subject{User: "alice", Typed: "alice", UID: 1001, GID: 1001, Home: "/home/alice", Service: "sshd",
+		Groups: map[string]Membership{"staff": Member, "wheel": NotMember, "gone": NoSuchGroup}}
+	machine = Machine{MachineID: "aaaa0001", BootID: "bbbb0002", Random: "0123456789ab", Kernel: "6.1.0",
+		KernelAtLeast: func(major, minor int) bool { return major < 6 || major == 6 && minor <= 1 }}
+)
+
+// good are facts with which every persistent method succeeds.
+func good() Facts {
+	return Facts{
+		Polydir:      DirFacts{Exists: true, ID: FileID{1, 10}, Owner: Owner{0, 0, 0o1777}},
+		Parent:       DirFacts{Exists: true, ID: FileID{1, 20}},
+		InstanceName: "alice",
+	}
+}
+
+// instanceOf are good facts with an instance.
+func instanceOf(owner Owner) Facts {
+	f := good()
+	f.Instance = DirFacts{Exists: true, ID: FileID{1, 30}, Owner: owner}
+	return f
+}
+
+const tmpUser = `
+[[polydir]]
+path = "/tmp"
+instance_prefix = "/var/lib/polyinst/tmp/"
+method = "user"
+`
+
+const home = `
+[[polydir]]
+path = "$HOME/.cache"
+instance_prefix = "$HOME/.inst/"
+method = "user"
+parent_in_unsafe_dir = true
+`
+
+func inHome(f Facts) Facts {
+	swaps := []Swap{{Dir: "/home/alice", Reason: "owned by uid 1001", UID: 1001}}
+	f.Polydir.Exposed, f.Polydir.Swaps = "/home/alice", swaps
+	f.Parent.Exposed, f.Parent.Swaps = "/home/alice", swaps
+	return f
+}
+
+// decisions is the table of the core: a configuration, what was observed, and
+// in testdata/NAME.golden the plan or the refusal.
+var decisions = []struct {
+	name  string
+	conf  string
+	facts func() Facts
+}{
+	{"new-instance", tmpUser, good},
+	{"existing-instance", tmpUser, func() Facts { return instanceOf(Owner{0, 0, 0o1777}) }},
+	{"inherits-noexec", tmpUser, func() Facts { f := good(); f.PolydirFlags = config.NoExec; return f }},
+	{"no-flags-asked", tmpUser + "mount_options = []", good},
+	{"instance-of-another-owner", tmpUser, func() Facts { return instanceOf(Owner{1002, 1002, 0o700}) }},
+	{"instance-world-writable", tmpUser, func() Facts { return instanceOf(Owner{0, 0, 0o777}) }},
+	{"instance-root-private", tmpUser, func() Facts { return instanceOf(Owner{0, 0, 0o700}) }},
+	{"instance-is-a-link", tmpUser, func() Facts {
+		f := good()
+		f.Instance.Problem = "is a symbolic link, not a directory"
+		return f
+	}},
+	{"instance-of-another-uid", tmpUser, func() Facts {
+		f := instanceOf(Owner{0, 0, 0o1777})
+		f.Recorded, f.RecordedUID = true, 1007
+		return f
+	}},
+	{"polydir-missing", tmpUser, func() Facts { f := good(); f.Polydir = DirFacts{}; return f }},
+	{"polydir-created", tmpUser + `create = { mode = "1777", owner = "root" }`, func() Facts {
+		f := good()
+		f.Polydir, f.Create = DirFacts{}, Owner{0, 0, 0o1777}
+		return f
+	}},
+	{"polydir-is-a-fifo", tmpUser, func() Facts {
+		f := good()
+		f.Polydir = DirFacts{Problem: "/tmp: is a FIFO, not a directory"}
+		return f
+	}},
+	{"polydir-others-can-rename", tmpUser, func() Facts {
+		f := good()
+		f.Polydir.Swaps = []Swap{{Dir: "/srv", Reason: "mode 0775", UID: 0, Others: true}}
+		return f
+	}},
+	{"polydir-in-another-users-home", tmpUser, func() Facts {
+		f := good()
+		f.Polydir.Swaps = []Swap{{Dir: "/home/bob", Reason: "owned by uid 1002", UID: 1002}}
+		return f
+	}},
+	{"parent-missing", tmpUser, func() Facts { f := good(); f.Parent = DirFacts{}; return f }},
+	{"parent-not-roots", tmpUser, func() Facts { f := good(); f.Parent.Owner.UID = 1002; return f }},
+	{"parent-open", tmpUser, func() Facts { f := good(); f.Parent.Owner.Mode = 0o755; return f }},
+	{"parent-any-mode", tmpUser + `parent_mode = "any"`, func() Facts { f := good(); f.Parent.Owner.Mode = 0o755; return f }},
+	{"parent-any-but-writable", tmpUser + `parent_mode = "any"`, func() Facts { f := good(); f.Parent.Owner.Mode = 0o775; return f }},
+	{"parent-on-nfs", tmpUser, func() Facts { f := good(); f.ParentFS = "NFS"; return f }},
+	{"parent-on-nfs-allowed", tmpUser + "allow_network_fs = true", func() Facts { f := good(); f.ParentFS = "NFS"; return f }},
+	{"parent-in-unsafe-place", tmpUser, func() Facts { f := good(); f.Parent.Exposed = "/var/tmp"; return f }},
+	{"home", home, func() Facts { return inHome(good()) }},
+	{"home-parent-made", home, func() Facts { f := inHome(good()); f.Parent.Exists = false; return f }},
+	{"home-created-as-user", home + `create = { mode = "0700" }`, func() Facts {
+		f := inHome(good())
+		f.Polydir.Exists, f.Create = false, Owner{1001, 1001, 0o700}
+		return f
+	}},
+	{"home-created-for-root", home + `create = { mode = "0700", owner = "root" }`, func() Facts {
+		f := inHome(good())
+		f.Polydir.Exists, f.Create = false, Owner{0, 0, 0o700}
+		return f
+	}},
+	{"tmpdir", strings.Replace(tmpUser, `"user"`, `"tmpdir"`, 1), func() Facts {
+		f := good()
+		f.InstanceName = ".tmpdir.aaaa0001.bbbb0002.0123456789ab"
+		return f
+	}},
+	{"tmpfs", "[[polydir]]\npath = \"/dev/shm\"\nmethod = \"tmpfs\"\ntmpfs = { size = \"1G\", inodes = 1000, mode = \"1777\" }", good},
+	{"tmpfs-noswap-too-old", "[[polydir]]\npath = \"/dev/shm\"\nmethod = \"tmpfs\"\ntmpfs = { noswap = true }", good},
+}
+
+func TestDecide(t *testing.T) {
+	for _, d := range decisions {
+		t.Run(d.name, func(t *testing.T) {
+			conf := parse(t, d.conf)
+			selection, refusal := Select(conf, alice)
+			if refusal != nil {
+				t.Fatal(refusal)
+			}
+			plan := Plan{Subject: alice, Propagation: conf.Namespace.Propagation}
+			got := ""
+			if step, r := Decide(selection.Rules[0], alice, d.facts(), machine); r != nil {
+				got = "refused: " + r.Error() + "\n"
+			} else {
+				plan.Steps = []Step{step}
+				got = plan.String()
+			}
+			golden(t, d.name, got)
+		})
+	}
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name+".golden")
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+func parse(t *testing.T, conf string) *config.Config {
+	t.Helper()
+	c, problems := config.Parse(config.Source{Name: "namespace.conf", Data: []byte(conf)}, nil)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	return c
+}

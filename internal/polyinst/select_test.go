@@ -1,0 +1,185 @@
+package polyinst
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestSelect(t *testing.T) {
+	for _, c := range []struct {
+		name, keys string
+		applies    bool
+		why        string
+	}{
+		{"everybody", ``, true, "it applies to everybody"},
+		{"except by name", `except = ["alice"]`, false, `except lists "alice"`},
+		{"except another", `except = ["root"]`, true, "the user is in no entry of except"},
+		{"except by group", `except = ["@staff"]`, false, `except lists "@staff"`},
+		{"except a group that she is not in", `except = ["@wheel"]`, true, "the user is in no entry of except"},
+		{"except a group that is gone", `except = ["@gone"]`, true, `the user is in no entry of except (there is no group "gone")`},
+		{"except by range", `except = ["uid:1000-1001"]`, false, "except lists uid:1000-1001"},
+		{"except the range beside", `except = ["uid:1002-2000"]`, true, "the user is in no entry of except"},
+		{"only by name", `only = ["alice"]`, true, `only lists "alice"`},
+		{"only another", `only = ["bob"]`, false, "the user is in no entry of only"},
+		{"only a group that is gone", `only = ["@gone"]`, true, `only names the group "gone", which does not exist: the rule applies to everybody`},
+		{"service", `services = ["login", "sshd"]`, true, "it applies to everybody"},
+		{"another service", `services = ["login"]`, false, `service "sshd" is not among services = ["login"]`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, r := Select(parse(t, tmpUser+c.keys), alice)
+			if r != nil {
+				t.Fatal(r)
+			}
+			if v := s.Verdicts[0]; v.Applies != c.applies || v.Why != c.why || len(s.Rules) == 1 != c.applies {
+				t.Errorf("applies %v because %q, %d rules", v.Applies, v.Why, len(s.Rules))
+			}
+		})
+	}
+}
+
+func TestExemptionIsNotService(t *testing.T) {
+	for keys, exempt := range map[string]bool{
+		`except = ["alice"]`:   true,
+		`only = ["bob"]`:       true,
+		`services = ["login"]`: false,
+		``:                     false, // it applies
+	} {
+		s, r := Select(parse(t, tmpUser+keys), alice)
+		if r != nil || s.Exempt() != exempt {
+			t.Errorf("%s: exempt %v, want %v (%v)", keys, s.Exempt(), exempt, r)
+		}
+	}
+}
+
+func TestOuterFirst(t *testing.T) {
+	s, r := Select(parse(t, `
+[[polydir]]
+path = "/srv/a/b"
+method = "tmpfs"
+[[polydir]]
+path = "/srv"
+method = "tmpfs"
+[[polydir]]
+path = "/srv/a"
+method = "tmpfs"
+`), alice)
+	if r != nil {
+		t.Fatal(r)
+	}
+	var paths []string
+	for _, rule := range s.Rules {
+		paths = append(paths, rule.Path)
+	}
+	if got := strings.Join(paths, " "); got != "/srv /srv/a /srv/a/b" {
+		t.Error(got)
+	}
+}
+
+func TestTwoThatApplyToOnePath(t *testing.T) {
+	_, r := Select(parse(t, tmpUser+"only = [\"@staff\"]\n"+tmpUser+"only = [\"alice\"]"), alice)
+	if r == nil || r.Error() != `polydir "/tmp": two polydirs apply: namespace.conf:2 and namespace.conf:8` {
+		t.Error(r)
+	}
+}
+
+func TestInstanceNames(t *testing.T) {
+	long := strings.Repeat("x", 81)
+	for _, c := range []struct {
+		name, keys string
+		user       string
+		want       string
+	}{
+		{"plain", ``, "alice", "alice"},
+		{"uid", `instance_name = "$UID"`, "alice", "1001"},
+		{"80 bytes", ``, long[:80], long[:80]},
+		// the peer's rule: 47 bytes, "_", MD5 of the whole
+		{"81 bytes", ``, long, long[:47] + "_21360fb332fac3e20710495d135a23d4"},
+		{"hashed", `hash_names = true`, "alice", "6384e2b2184bcbf58eccf10ca7a6563c"},
+		{"domain", ``, `DOM\alice`, `DOM\alice`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := alice
+			s.User, s.Typed = c.user, c.user
+			selection, r := Select(parse(t, tmpUser+c.keys), s)
+			if r != nil {
+				t.Fatal(r)
+			}
+			names, r := InstanceNames(selection.Rules[0], s, machine)
+			if r != nil || names.Own != c.want {
+				t.Errorf("%q, want %q (%v)", names.Own, c.want, r)
+			}
+		})
+	}
+}
+
+func TestUnusableUserNames(t *testing.T) {
+	for name, want := range map[string]string{
+		"..":        "is no name for a directory",
+		"a/b":       `contains "/"`,
+		"":          "is empty",
+		"a\nb":      "contains a control character",
+		".tmpdir.x": "begins with .tmpdir.",
+		".new.bob":  "begins with .new.",
+		".lock":     "begins with .lock",
+	} {
+		rule := Rule{Config: &parse(t, tmpUser).Polydirs[0], Path: "/tmp", Parent: "/p"}
+		s := alice
+		s.User = name
+		_, r := InstanceNames(rule, s, machine)
+		if r == nil || r.Fault != FaultUser || !strings.Contains(r.Error(), want) {
+			t.Errorf("%q: %v, want %q", name, r, want)
+		}
+	}
+}
+
+func TestOlderNameIsTheTypedOne(t *testing.T) {
+	s := alice
+	s.Typed = "Alice"
+	rule := Rule{Config: &parse(t, tmpUser).Polydirs[0], Path: "/tmp", Parent: "/p"}
+	names, r := InstanceNames(rule, s, machine)
+	if r != nil || fmt.Sprint(names) != "{alice [Alice]}" {
+		t.Error(names, r)
+	}
+}
+
+func TestRescued(t *testing.T) {
+	lists := parse(t, `[namespace]
+rescue = ["root", "@staff"]`).Namespace.Rescue
+	for _, c := range []struct {
+		fault Fault
+		want  bool
+	}{{FaultConfig, true}, {FaultHost, true}, {FaultUser, false}} {
+		if got := Rescued(&Refusal{Fault: c.fault}, alice, lists); got != c.want {
+			t.Errorf("fault %v: rescued %v", c.fault, got)
+		}
+	}
+	bob := Subject{User: "bob", UID: 1002, Groups: map[string]Membership{"staff": NotMember}}
+	if Rescued(&Refusal{Fault: FaultHost}, bob, lists) {
+		t.Error("bob is not of the rescue group")
+	}
+}
+
+func TestDigest(t *testing.T) {
+	digest := func(conf string, s Subject) string {
+		c := parse(t, conf)
+		selection, r := Select(c, s)
+		if r != nil {
+			t.Fatal(r)
+		}
+		return selection.Digest(c.Namespace)
+	}
+	base := digest(tmpUser, alice)
+	if digest("\n# moved\n"+tmpUser+`except = ["root"]`, alice) != base {
+		t.Error("places and lists of users are no part of what a session gets")
+	}
+	for _, other := range []string{
+		tmpUser + `mount_options = ["noexec"]`,
+		strings.Replace(tmpUser, "polyinst/tmp", "polyinst/tmq", 1),
+		"[namespace]\npropagation = \"private\"\n" + tmpUser,
+	} {
+		if digest(other, alice) == base {
+			t.Errorf("the same digest for %s", other)
+		}
+	}
+}

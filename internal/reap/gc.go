@@ -1,0 +1,355 @@
+package reap
+
+import (
+	"errors"
+	"fmt"
+	"os/user"
+	"slices"
+	"strconv"
+	"strings"
+
+	"pam_polyinst/internal/dirfd"
+	"pam_polyinst/internal/mntns"
+	"pam_polyinst/internal/observe"
+	"pam_polyinst/internal/polyinst"
+	"pam_polyinst/internal/record"
+)
+
+// Parent is an instance parent with the prefix of the instances' names in it.
+type Parent struct{ Path, Prefix string }
+
+// Options say what a collection does.
+type Options struct {
+	DryRun  bool
+	Orphans bool // also persistent instances whose account is gone
+	// Removed is told of each instance, removed or, with DryRun, to be
+	// removed; Kept of one that is in use. Progress is told of every entry.
+	Removed  func(path, why string)
+	Kept     func(path, why string)
+	Progress func()
+}
+
+// Collect removes from the parents what no session uses: tmpdir instances of
+// this machine whose session has ended, unfinished instances, and lock files
+// without an instance; then the records of namespaces that have ended. It is
+// safe beside logins: an opener holds a lock from before it makes anything
+// until its session stands in the namespace, and from then on the live
+// namespaces are the truth.
+func Collect(parents []Parent, o Options) error {
+	machine, err := observe.Machine()
+	if err != nil {
+		return err
+	}
+	store, err := record.Open()
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	records, err := store.List(nil)
+	if err != nil {
+		return err
+	}
+	for _, r := range records {
+		for _, t := range r.Tmpdirs() {
+			prefix, _, _ := strings.Cut(t.Name, polyinst.TmpdirPrefix)
+			parents = append(parents, Parent{t.Parent, prefix})
+		}
+	}
+	slices.SortFunc(parents, func(a, b Parent) int { return strings.Compare(a.Path+"/"+a.Prefix, b.Path+"/"+b.Prefix) })
+	c := collection{Options: o, machine: machine}
+	defer c.close()
+	for _, p := range slices.Compact(parents) {
+		if err := c.find(p); err != nil {
+			c.errs = append(c.errs, err)
+		}
+	}
+	if len(c.candidates) > 0 {
+		used, err := inUse()
+		if err != nil {
+			return errors.Join(append(c.errs, err)...)
+		}
+		for _, x := range c.candidates {
+			c.remove(x, used)
+		}
+	}
+	if !o.DryRun {
+		c.errs = append(c.errs, forgetEnded(store, records))
+	}
+	return errors.Join(c.errs...)
+}
+
+// candidate is an instance that may be removed, held against every opener.
+type candidate struct {
+	parent dirfd.Dir
+	name   string
+	guard  *guard
+	why    string
+	stale  bool // of another boot: no live namespace can use it
+}
+
+type collection struct {
+	Options
+	machine    polyinst.Machine
+	candidates []candidate
+	ways       []dirfd.Way
+	errs       []error
+}
+
+func (c *collection) close() {
+	for _, x := range c.candidates {
+		x.guard.release()
+	}
+	for i := range c.ways {
+		c.ways[i].Close()
+	}
+}
+
+// find takes hold of all in a parent that may be garbage.
+func (c *collection) find(p Parent) error {
+	way, err := dirfd.Walk(p.Path, nil)
+	if dirfd.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c.ways = append(c.ways, way)
+	if way.Missing {
+		return nil
+	}
+	names, err := way.Dir.Names()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		why, lockName, stale := c.judge(p, way.Dir, name)
+		if why == "" {
+			continue
+		}
+		g, err := hold(way.Dir, lockName)
+		if err != nil {
+			return err
+		}
+		if g == nil {
+			c.kept(p.Path+"/"+name, "a session is being opened")
+			continue
+		}
+		c.candidates = append(c.candidates, candidate{way.Dir, name, g, why, stale})
+	}
+	return c.forgetLocks(p, way.Dir, names)
+}
+
+// judge says why an entry of a parent may be garbage, and whose lock guards it;
+// an empty why: it is not for us.
+func (c *collection) judge(p Parent, parent dirfd.Dir, name string) (why, lockName string, stale bool) {
+	if rest, ok := strings.CutPrefix(name, p.Prefix+polyinst.TmpdirPrefix); ok {
+		parts := strings.Split(rest, ".")
+		if len(parts) != 3 || parts[0] != c.machine.MachineID {
+			return "", "", false
+		}
+		if parts[1] != c.machine.BootID {
+			return "its session ended with an earlier boot", name, true
+		}
+		return "its session has ended", name, false
+	}
+	if rest, ok := strings.CutPrefix(name, polyinst.NewPrefix); ok && strings.HasPrefix(rest, p.Prefix) {
+		return "it was never finished", rest, true
+	}
+	if c.Orphans && strings.HasPrefix(name, p.Prefix) && !strings.HasPrefix(name, ".") {
+		return orphan(parent, p.Prefix, name), name, false
+	}
+	return "", "", false
+}
+
+// orphan says why nobody can ever use a persistent instance again: the uid that
+// it was made for has no account, or the name's account has another uid.
+func orphan(parent dirfd.Dir, prefix, name string) string {
+	uid, ok := observe.InstanceUID(parent, name)
+	if !ok {
+		return ""
+	}
+	who := strings.TrimPrefix(name, prefix)
+	u, err := user.Lookup(who)
+	if err == nil && u.Uid != fmt.Sprint(uid) {
+		return fmt.Sprintf("it was made for uid %d, and %q has uid %s now", uid, who, u.Uid)
+	}
+	var unknownName user.UnknownUserError
+	if !errors.As(err, &unknownName) {
+		return "" // the account is there, or the directory cannot say
+	}
+	var unknownID user.UnknownUserIdError
+	if _, err := user.LookupId(strconv.FormatUint(uint64(uid), 10)); errors.As(err, &unknownID) {
+		return fmt.Sprintf("there is no account with uid %d any more", uid)
+	}
+	return ""
+}
+
+// forgetLocks removes the lock files of tmpdir instances that are gone.
+func (c *collection) forgetLocks(p Parent, parent dirfd.Dir, names []string) error {
+	locks, err := parent.LookupHere(polyinst.LockDir)
+	if dirfd.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer locks.Close()
+	files, err := locks.Names()
+	if err != nil || c.DryRun {
+		return err
+	}
+	for _, name := range files {
+		if !strings.HasPrefix(name, p.Prefix+polyinst.TmpdirPrefix) || slices.Contains(names, name) {
+			continue
+		}
+		g, err := hold(parent, name)
+		if err != nil {
+			return err
+		}
+		if g == nil {
+			continue
+		}
+		// made since names was read, by a session that is complete by now?
+		if dir, err := parent.LookupHere(name); err == nil {
+			dir.Close()
+		} else if dirfd.IsNotExist(err) {
+			err = g.forget()
+			if err != nil {
+				g.release()
+				return err
+			}
+		}
+		g.release()
+	}
+	return nil
+}
+
+func (c *collection) remove(x candidate, used map[string]bool) {
+	path := x.parent.Path() + "/" + x.name
+	switch {
+	case !x.stale && used[x.name]:
+		c.kept(path, "in use")
+		return
+	case c.DryRun:
+		c.removed(path, x.why)
+		return
+	}
+	err := x.parent.RemoveTree(x.name, c.Progress)
+	if err == nil && !strings.HasPrefix(x.name, polyinst.NewPrefix) {
+		// the lock of an unfinished instance is that of the finished one
+		err = x.guard.forget()
+	}
+	if err != nil {
+		c.errs = append(c.errs, err)
+		return
+	}
+	c.removed(path, x.why)
+}
+
+func (c *collection) removed(path, why string) {
+	if c.Removed != nil {
+		c.Removed(path, why)
+	}
+}
+
+func (c *collection) kept(path, why string) {
+	if c.Kept != nil {
+		c.Kept(path, why)
+	}
+}
+
+// inUse are the names of the directories that some live namespace shows: every
+// component of the root of every mount. It is asked while all candidates are
+// held, so that none can come into use meanwhile; twice, because a process
+// may be missed that is forked behind the reader's back.
+func inUse() (map[string]bool, error) {
+	used := map[string]bool{}
+	for range 2 {
+		seen := map[uint64]bool{}
+		err := tasks(func(t task) (bool, error) {
+			if seen[t.ns] {
+				return true, nil
+			}
+			roots, err := mountRoots(t)
+			if mntns.Gone(err) {
+				return true, nil // the next task of the namespace will do
+			}
+			if err != nil {
+				return false, err
+			}
+			seen[t.ns] = true
+			for _, root := range roots {
+				for c := range strings.SplitSeq(root, "/") {
+					used[c] = true
+				}
+			}
+			return true, nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return used, nil
+}
+
+// mountRoots is the fourth field of a task's mountinfo: which directory of its
+// filesystem each mount shows (proc_pid_mountinfo(5)).
+func mountRoots(t task) ([]string, error) {
+	raw, err := mntns.MountInfo(t.pid, t.tid)
+	if err != nil {
+		return nil, err
+	}
+	var roots []string
+	for line := range strings.SplitSeq(string(raw), "\n") {
+		if fields := strings.Fields(line); len(fields) > 3 {
+			roots = append(roots, unescape(fields[3]))
+		}
+	}
+	return roots, nil
+}
+
+// unescape undoes the octal escapes (\040 for a space) of a mountinfo field.
+func unescape(field string) string {
+	var b strings.Builder
+	for i := 0; i < len(field); i++ {
+		if field[i] == '\\' && i+3 < len(field) {
+			if n, err := strconv.ParseUint(field[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(field[i])
+	}
+	return b.String()
+}
+
+// forgetEnded removes the records of namespaces in which no process is left,
+// and whose tmpdir instances are gone.
+func forgetEnded(store record.Store, records []record.Named) error {
+	live := map[uint64]bool{}
+	err := tasks(func(t task) (bool, error) {
+		live[t.ns] = true
+		return true, nil
+	})
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, r := range records {
+		if live[r.NS.Ino] && !r.Dead || slices.ContainsFunc(r.Tmpdirs(), exists) {
+			continue
+		}
+		errs = append(errs, store.RemoveNamed(r.Name))
+	}
+	return errors.Join(errs...)
+}
+
+func exists(p record.Polydir) bool {
+	way, err := dirfd.Walk(p.Parent+"/"+p.Name, nil)
+	if err != nil {
+		return !dirfd.IsNotExist(err)
+	}
+	defer way.Close()
+	return !way.Missing
+}
