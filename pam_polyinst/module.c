@@ -57,8 +57,9 @@ enum {
 	MIN_ADDRESS_SPACE_MB = 900, /* the Go runtime reserves about 0.8 GB */
 };
 
-/* One message of the worker; the first byte says which (hostconn.go). */
-enum { HELLO = 'H', DEADLINE = 'D', LOGLINE = 'L', TELL = 'U', REPORT = 'R' };
+/* One message of the worker; the first byte says which (hostconn.go). CANNOT
+ * comes from here: the worker says why Go will not answer. */
+enum { HELLO = 'H', DEADLINE = 'D', LOGLINE = 'L', TELL = 'U', REPORT = 'R', CANNOT = 'X' };
 
 /* What a report asks of the host. */
 enum { STAY = '-', JOIN = 'J', IN_PLACE = 'V', RETRY_IN_PLACE = 'P' };
@@ -86,6 +87,7 @@ struct answer {
 	struct report report;
 	char text[MESSAGE_MAX];
 	char tell[MESSAGE_MAX];
+	char why[MESSAGE_MAX]; /* why there is no answer, where the worker said so */
 	int pidfd;
 	int cwd;
 };
@@ -122,14 +124,12 @@ static char *const worker_argv_env[] = {
 	NULL, NULL,
 };
 
-/* Sends the worker's refusal where Go cannot. */
-static void refuse(int sock, const char *text)
+/* Ends a worker that cannot come to answering, and says why. */
+static void __attribute__((noreturn)) cannot(int sock, const char *why)
 {
-	struct { struct report r; char text[512]; } m = {
-		.r = { REPORT, STAY, PAM_SESSION_ERR, LOG_ERR, 0 },
-	};
-	int n = snprintf(m.text, sizeof m.text, "%s", text);
-	send(sock, &m, sizeof m.r + (size_t)n, MSG_NOSIGNAL);
+	char m[512];
+	int n = snprintf(m, sizeof m, "%c%s", CANNOT, why);
+	send(sock, m, (size_t)n, MSG_NOSIGNAL);
 	_exit(1);
 }
 
@@ -146,7 +146,7 @@ static void say_hello(int sock)
 	int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
 
 	if (pidfd < 0)
-		refuse(sock, "pidfd_open is not possible here: pam_polyinst needs Linux 5.14 or later");
+		cannot(sock, "pidfd_open is not possible here: pam_polyinst needs Linux 5.14 or later");
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
@@ -200,7 +200,7 @@ static void own_limits(int sock)
 		}
 	if (getrlimit(RLIMIT_AS, &l) == 0 && l.rlim_cur != RLIM_INFINITY &&
 	    l.rlim_cur < (rlim_t)MIN_ADDRESS_SPACE_MB << 20)
-		refuse(sock, "the hard limit of address space (RLIMIT_AS) is too low for the worker: "
+		cannot(sock, "the hard limit of address space (RLIMIT_AS) is too low for the worker: "
 			"it needs 900 MB; raise it for this service (limits.conf, LimitAS=)");
 	/* 1, not 0: a core handler behind a pipe runs at 0 */
 	l.rlim_cur = l.rlim_max = 1;
@@ -227,7 +227,7 @@ worker(const struct call *call, int sock, pid_t host, char *request, size_t leng
 	own_limits(sock);
 	umask(077);
 	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
-		refuse(sock, "the host process is not root: a session can only be given a namespace by root");
+		cannot(sock, "the host process is not root: a session can only be given a namespace by root");
 	/* after the change of ids, which clears both; dumpable, so that the
 	 * host may join us by pidfd (ptrace(2), access mode checking) */
 	prctl(PR_SET_DUMPABLE, 1);
@@ -239,7 +239,7 @@ worker(const struct call *call, int sock, pid_t host, char *request, size_t leng
 	say_hello(sock);
 
 	if (!polyinst_go_init[0])
-		refuse(sock, "this pam_polyinst.so was built without its linker script: use `make build`");
+		cannot(sock, "this pam_polyinst.so was built without its linker script: use `make build`");
 	environ = (char **)worker_argv_env + 2;
 	polyinst_go_init[0](1, (char **)worker_argv_env, environ);
 	(call->open ? polyinstOpen : polyinstClose)(sock, request, length);
@@ -359,6 +359,9 @@ static bool receive(const struct call *call, int sock, struct answer *a, int64_t
 	case TELL:
 		memcpy(a->tell, buf + 1, (size_t)n);
 		break;
+	case CANNOT:
+		memcpy(a->why, buf + 1, (size_t)n);
+		break;
 	case REPORT:
 		if ((size_t)n >= sizeof a->report && !a->reported) {
 			memcpy(&a->report, buf, sizeof a->report);
@@ -468,21 +471,22 @@ static void dismiss(const struct call *call, int *sock, pid_t pid, struct answer
 
 /* Root with no answer at all (no memory for a worker, a crash) is admitted to
  * the host's view: the rule of last resort, told in pam_polyinst(8). */
-static int no_answer(const struct call *call, const char *what, int error)
+static int no_answer(const struct call *call, const char *why, int error)
 {
 	const void *user = NULL;
-	char why[160];
+	const char *colon = error ? ": " : "", *strerr = error ? strerror(error) : "";
 
-	snprintf(why, sizeof why, "%s%s%s", what, error ? ": " : "", error ? strerror(error) : "");
 	if (!call->open) {
-		pam_syslog(call->pamh, LOG_ERR, "close: %s; `polyinst gc` removes what is left", why);
+		pam_syslog(call->pamh, LOG_WARNING, "close: %s%s%s; `polyinst gc` removes what is left", why, colon, strerr);
 		return PAM_SUCCESS;
 	}
 	if (pam_get_item(call->pamh, PAM_USER, &user) == PAM_SUCCESS && user && strcmp(user, "root") == 0) {
-		pam_syslog(call->pamh, LOG_ALERT, "root is admitted to the host's view, without instances: %s", why);
+		pam_syslog(call->pamh, LOG_ALERT, "rescue: root is admitted WITHOUT private directories: %s%s%s", why, colon, strerr);
 		return PAM_SUCCESS;
 	}
-	pam_syslog(call->pamh, LOG_ERR, "session refused: %s", why);
+	pam_syslog(call->pamh, LOG_ERR, "session refused: %s%s%s", why, colon, strerr);
+	if (!(call->flags & PAM_SILENT))
+		pam_error(call->pamh, "pam_polyinst: this session was refused; the system log says why");
 	return PAM_SESSION_ERR;
 }
 
@@ -548,7 +552,7 @@ static int converse(const struct call *call, bool in_place, bool *retry)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 
 	if (!a->reported) {
-		result = no_answer(call, in_time ? "the worker ended without an answer" :
+		result = no_answer(call, a->why[0] ? a->why : in_time ? "the worker ended without an answer" :
 			"the worker did not answer in time", 0);
 		goto undo;
 	}

@@ -52,6 +52,9 @@ func TestParseArgs(t *testing.T) {
 		if err != nil {
 			text = err.Error()
 		}
+		if (err != nil) != (tc.err != "") {
+			t.Errorf("%q: error %v", tc.line, err)
+		}
 		if !reflect.DeepEqual(got, tc.want) || text != tc.err {
 			t.Errorf("%q:\ngot  %+v, %s\nwant %+v, %s", tc.line, got, text, tc.want, tc.err)
 		}

@@ -213,6 +213,36 @@ func TestNetworkByUnshare(t *testing.T) {
 	}
 }
 
+func TestPrivateNamespaces(t *testing.T) {
+	ns := parseOK(t, "[namespace]\nipc = 'private'\nnetwork = 'private'\nuts = 'shared'").Namespace
+	if !ns.IPC || !ns.Network || ns.UTS {
+		t.Errorf("got %+v", ns)
+	}
+}
+
+func TestUnits(t *testing.T) {
+	for text, want := range map[string]Tmpfs{
+		`size = "1%"`:       {SizePct: 1},
+		`size = "100%"`:     {SizePct: 100},
+		`size = "1"`:        {Size: 1},
+		`size = "3k"`:       {Size: 3 << 10},
+		`size = "7P"`:       {Size: 7 << 50},
+		`size = "8388607T"`: {Size: 8388607 << 40},
+		`mode = "007"`:      {Mode: 7, HasMode: true},
+		`mode = "07777"`:    {Mode: 0o7777, HasMode: true},
+	} {
+		got := parseOK(t, "[[polydir]]\npath = '/x'\nmethod = 'tmpfs'\ntmpfs = { "+text+" }").Polydirs[0].Tmpfs
+		if want.Set = true; got != want {
+			t.Errorf("%s: got %+v", text, got)
+		}
+	}
+	for _, s := range []string{"0%", "%", "-1%", "1.5%", "5 %"} {
+		if _, ok, f := parsePercent(s); !ok || f == nil {
+			t.Errorf("%q accepted", s)
+		}
+	}
+}
+
 func TestRescueOfNobody(t *testing.T) {
 	if r := parseOK(t, `namespace = { rescue = [] }`).Namespace.Rescue; len(r) != 0 {
 		t.Errorf("got %v", r)
@@ -264,6 +294,7 @@ func TestLongPath(t *testing.T) {
 }
 
 func TestLongFile(t *testing.T) {
+	parseOK(t, strings.Repeat("#", maxFile))
 	_, problems := Parse(Source{"main", []byte(strings.Repeat("#", maxFile+1))}, nil)
 	if problems.Error() != "main: 262145 bytes long, want at most 262144" {
 		t.Errorf("got %v", problems)

@@ -24,9 +24,7 @@ const (
 	dottedTable                   // made by a dotted key
 	headedTable                   // has its own [header]
 	tableArray                    // [[header]]
-	plainValue
-	inlineTable
-	inlineArray
+	writtenValue                  // key = value, which nothing may add to, be it a table
 )
 
 // node is one key of the file, with what lies below it.
@@ -34,7 +32,7 @@ type node struct {
 	off   int // byte offset of the key, header or element
 	kind  nodeKind
 	kids  map[string]*node
-	elems []*node // of a tableArray or an inlineArray
+	elems []*node // of a tableArray, or of an array that is a value
 }
 
 func newNode(off int, kind nodeKind) *node { return &node{off: off, kind: kind} }
@@ -202,7 +200,7 @@ func (s *scanner) keyValue(table *node, path []part) {
 	parts := s.dottedKey()
 	s.skip(" \t=")
 	if len(parts) == 0 {
-		s.value(newNode(s.i, plainValue), path)
+		s.value(newNode(s.i, writtenValue), path)
 		return
 	}
 	full := append(path[:len(path):len(path)], parts...)
@@ -210,7 +208,7 @@ func (s *scanner) keyValue(table *node, path []part) {
 	if parent.kids[last.name] != nil {
 		s.twice(last.off, full)
 	}
-	s.value(parent.add(last.name, newNode(parts[0].off, plainValue)), full)
+	s.value(parent.add(last.name, newNode(parts[0].off, writtenValue)), full)
 }
 
 // descend follows all parts but the last from n, to which path leads, and makes
@@ -221,7 +219,7 @@ func (s *scanner) descend(n *node, path, parts []part, made nodeKind) *node {
 		if next == nil {
 			next = n.add(p.name, newNode(parts[0].off, made))
 		}
-		if next.kind >= plainValue || made == dottedTable && next.kind == tableArray {
+		if next.kind == writtenValue || made == dottedTable && next.kind == tableArray {
 			s.twice(p.off, append(path[:len(path):len(path)], parts[:i+1]...))
 		}
 		n = next.open()
@@ -278,10 +276,8 @@ func (s *scanner) value(n *node, path []part) {
 	case '"', '\'':
 		s.passString()
 	case '[':
-		n.kind = inlineArray
 		s.array(n, path)
 	case '{':
-		n.kind = inlineTable
 		s.table(n, path)
 	default:
 		for s.i < len(s.text) && strings.IndexByte(",]}#\n", s.text[s.i]) < 0 {
@@ -293,7 +289,7 @@ func (s *scanner) value(n *node, path []part) {
 func (s *scanner) array(n *node, path []part) {
 	s.i++
 	for s.toNext(']') {
-		elem := newNode(s.i, plainValue)
+		elem := newNode(s.i, writtenValue)
 		n.elems = append(n.elems, elem)
 		start := s.i
 		s.value(elem, path)

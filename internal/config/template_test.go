@@ -34,6 +34,9 @@ func TestExpand(t *testing.T) {
 		{"$HOME", Vars{Home: "//x"}, "", `home directory: "//" in "//x"`},
 		{"$HOME", Vars{Home: "/a\nb"}, "", `home directory: "/a\nb" holds a control character`},
 		{"$HOME", Vars{Home: strings.Repeat("/x", 2048)}, "", "4096 bytes long after expansion, want at most 4095"},
+		{"/$UID9", alice, "", `unknown variable "$UID9", want $HOME, $USER or $UID, did you mean "$UID"?`},
+		{"/$USER", Vars{User: strings.Repeat("x", 255)}, "/" + strings.Repeat("x", 255), ""},
+		{"/$USER", Vars{User: strings.Repeat("x", 256)}, "", "user name: 256 bytes long, want at most 255"},
 		{"/$HOMEDIR", alice, "", `unknown variable "$HOMEDIR", want $HOME, $USER or $UID`},
 	} {
 		got, err := tc.template.Expand(tc.vars)

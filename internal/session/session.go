@@ -38,8 +38,8 @@ type Host interface {
 	Report(hostconn.Report) error
 }
 
-// tellRefused is what the user reads; why, is in the log.
-const tellRefused = "pam_polyinst: this session was refused because its private directories could not be set up; the system log says why"
+// tellRefused is what the user reads; why is in the log, which he may not read.
+const tellRefused = "pam_polyinst: this session was refused; the system log says why"
 
 // call is one open or close.
 type call struct {
@@ -160,11 +160,20 @@ func (c *call) loadConfig() *polyinst.Refusal {
 	return configFault(fmt.Errorf("%w; and there is no last good configuration: %w", err, goodErr))
 }
 
+// firstProblem is what the log line says of a broken configuration: the first
+// problem that has a hint, because a mistyped key makes others follow.
 func firstProblem(problems config.Problems) error {
-	if n := len(problems) - 1; n > 0 {
-		return fmt.Errorf("%v (and %d more: `polyinst check` shows them)", problems[0], n)
+	first := problems[0]
+	for _, p := range problems {
+		if p.Hint != "" {
+			first = p
+			break
+		}
 	}
-	return problems[0]
+	if n := len(problems) - 1; n > 0 {
+		return fmt.Errorf("%w (and %d more: `polyinst check` shows them)", first, n)
+	}
+	return first
 }
 
 // identify finds out who the session is for. Without a configuration it is
@@ -184,11 +193,6 @@ func (c *call) identify() *polyinst.Refusal {
 // refuse answers with a refusal, or admits a user of the rescue group to the
 // view that he is in.
 func (c *call) refuse(r *polyinst.Refusal) {
-	if r.Unknown {
-		c.host.Log(hostconn.Err, "session refused: "+r.Error())
-		_ = c.host.Report(hostconn.Report{Action: hostconn.Stay, Code: hostconn.UserUnknown})
-		return
-	}
 	if c.rescued(r) {
 		_ = c.host.Report(hostconn.Report{Action: hostconn.Stay, Code: hostconn.Success, Priority: hostconn.Alert,
 			Text: fmt.Sprintf("rescue: %q is admitted WITHOUT private directories: %v", c.req.User, r)})
@@ -197,12 +201,16 @@ func (c *call) refuse(r *polyinst.Refusal) {
 	if !c.req.Silent {
 		c.host.Tell(tellRefused)
 	}
-	_ = c.host.Report(hostconn.Report{Action: hostconn.Stay, Code: hostconn.SessionErr, Priority: hostconn.Err,
+	code := hostconn.SessionErr
+	if r.Unknown {
+		code = hostconn.UserUnknown
+	}
+	_ = c.host.Report(hostconn.Report{Action: hostconn.Stay, Code: code, Priority: hostconn.Err,
 		Text: fmt.Sprintf("session refused for %q: %v", c.req.User, r)})
 }
 
 func (c *call) rescued(r *polyinst.Refusal) bool {
-	if r.Fault == polyinst.FaultUser {
+	if r.Fault == polyinst.FaultUser || r.Unknown {
 		return false
 	}
 	if !c.known && c.identify() != nil {

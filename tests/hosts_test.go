@@ -1,0 +1,180 @@
+package tests
+
+import (
+	"fmt"
+	"testing"
+
+	"pam_polyinst/tests/host"
+)
+
+// hostStory is a story with C hosts of our own, in the service "pamhost", and a
+// user alice.
+func hostStory(t *testing.T, tell func(h *host.Host)) {
+	t.Helper()
+	story(t, ownTmp, []string{"pamhost"}, func(h *host.Host) {
+		h.AddUser("alice")
+		tell(h)
+	})
+}
+
+// script is a session of alice's with these steps in it.
+func script(steps ...string) []string {
+	return append([]string{"user=alice", "start", "acct"}, steps...)
+}
+
+// Open and close leave everything of the host as it was but the view.
+func TestHostIsUnchanged(t *testing.T) {
+	cases := map[string][]string{
+		"plain":            nil,
+		"umask 0":          {"umask:0"},
+		"no stdin":         {"closefd:0"},
+		"few descriptors":  {"rlimit:nofile=64"},
+		"no core":          {"rlimit:core=0,0"},
+		"SIGCHLD blocked":  {"sigblock:17"},
+		"SIGCHLD ignored":  {"sigign:17"},
+		"SIGPIPE ignored":  {"sigign:13"},
+		"hostile settings": {"setenv:GOMEMLIMIT=junk", "setenv:GODEBUG=inittrace=1", "setenv:GOTRACEBACK=crash"},
+		"silent":           {"silent"},
+	}
+	for name, before := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			hostStory(t, func(h *host.Host) {
+				steps := append(before, script("snapshot:before", "open", "snapshot:open", "exec:"+place, "snapshot:used", "close", "snapshot:closed", "end")...)
+				tr := h.PamHost(steps...)
+				tr.RC("open", host.PAMSuccess)
+				tr.RC("close", host.PAMSuccess)
+				inInstance(h, name, "alice", tr.Step("exec").Text)
+				h.Unchanged("open", tr.Snapshot("before"), tr.Snapshot("open"), host.View...)
+				h.Unchanged("close", tr.Snapshot("used"), tr.Snapshot("closed"), host.View...)
+			})
+		})
+	}
+}
+
+// The host's working directory is the same place in the new view; the polydir
+// itself becomes the instance, never the public directory.
+func TestHostWorkingDirectory(t *testing.T) {
+	hostStory(t, func(h *host.Host) {
+		tr := h.PamHost(script("cwd:/etc", "open", "root-exec:pwd; stat -c %d:%i .", "close", "end")...)
+		host.Equal(h, "in /etc", tr.Step("root-exec").Text, "/etc\n"+h.Place("/etc"))
+		tr = h.PamHost(script("cwd:/tmp", "open", "root-exec:stat -c %d:%i .", "close", "end")...)
+		inInstance(h, "in /tmp", "alice", tr.Step("root-exec").Text)
+	})
+}
+
+// Hosts fork wherever they like, and never hang.
+func TestHostThatForks(t *testing.T) {
+	cases := map[string][]string{
+		"before open":                   script("fork", "open", "exec:"+place, "close", "end", "join"),
+		"twice before open":             script("fork", "fork", "open", "exec:"+place, "close", "end", "join", "join"),
+		"between open and close":        script("open", "fork", "exec:"+place, "join", "close", "end"),
+		"before close":                  script("open", "exec:"+place, "fork", "close", "end", "join", "end"),
+		"close in an unprivileged one":  script("open", "exec:"+place, "fork", "unpriv", "close", "end", "join", "end"),
+		"open in one, close in another": script("fork", "open", "exec:"+place, "join", "fork", "close", "join", "end"),
+		"end in a child":                script("open", "fork", "end-silent", "join", "exec:"+place, "close", "end"),
+		"credentials in a child":        script("open", "fork", "cred", "join", "exec:"+place, "close", "end"),
+		"two sessions one after another": script("fork", "open", "close", "join",
+			"open", "exec:"+place, "close", "end"),
+	}
+	for name, steps := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			hostStory(t, func(h *host.Host) {
+				tr := h.PamHost(steps...)
+				tr.RC("open", host.PAMSuccess)
+				tr.RC("close", host.PAMSuccess)
+				inInstance(h, name, "alice", tr.Step("exec").Text)
+			})
+		})
+	}
+}
+
+// A host that waits for its children, in any of the ways there are, hears of
+// each of its own and of no other.
+func TestHostThatWaitsForItsChildren(t *testing.T) {
+	for _, mode := range []string{"handler", "signalfd", "sigtimedwait", "ppoll", "ign", "nocldwait"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			hostStory(t, func(h *host.Host) {
+				var steps []string
+				for _, when := range []string{",pending", ",0", ",500", ",1000", ",2000", ",4000"} {
+					steps = append(steps,
+						"sigchld:"+mode+when, "open", "sigchld-check",
+						"sigchld:"+mode+when, "close", "sigchld-check")
+				}
+				tr := h.PamHost(script(append(steps, "end")...)...)
+				tr.RC("open", host.PAMSuccess)
+				tr.RC("close", host.PAMSuccess)
+				for i, s := range tr.All("sigchld-check") {
+					host.Equal(h, fmt.Sprintf("check %d: own, strangers, lost", i),
+						[3]int{s.Own, s.Strangers, s.Lost}, [3]int{3, 0, 0})
+				}
+			})
+		})
+	}
+}
+
+// In a multithreaded host the thread that opens the session joins, and the
+// others stay where they are.
+func TestHostWithThreads(t *testing.T) {
+	cases := map[string][]string{
+		"main thread":  script("threads:8", "snapshot:before", "open", "snapshot:open", "exec:"+place, "close", "end"),
+		"other thread": script("threads:3", "in-thread", "snapshot:before", "open", "snapshot:open", "exec:"+place, "close", "join", "end"),
+	}
+	for name, steps := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			hostStory(t, func(h *host.Host) {
+				tr := h.PamHost(steps...)
+				tr.RC("open", host.PAMSuccess)
+				tr.RC("close", host.PAMSuccess)
+				inInstance(h, name, "alice", tr.Step("exec").Text)
+				h.Unchanged("open", tr.Snapshot("before"), tr.Snapshot("open"), host.View...)
+			})
+		})
+	}
+}
+
+// A host in a chroot stays in it. The jail is the machine's own tree once more.
+func TestHostInAChroot(t *testing.T) {
+	hostStory(t, func(h *host.Host) {
+		h.Mkdir("/srv/jail", 0o755, 0, 0)
+		h.MustRun("mount", "--rbind", "/", "/srv/jail")
+		h.MustRun("mount", "--make-rslave", "/srv/jail")
+		h.WriteFile("/srv/outside", "")
+		h.MustRun("mount", "-t", "tmpfs", "tmpfs", "/srv/jail/srv")
+		tr := h.PamHost(append([]string{"chroot:/srv/jail"}, script(
+			"open", "root-exec:ls -A /srv", "exec:"+place, "close", "end")...)...)
+		tr.RC("open", host.PAMSuccess)
+		tr.RC("close", host.PAMSuccess)
+		host.Equal(h, "/srv in the jail", tr.Step("root-exec").Text, "")
+		inInstance(h, "in the jail", "alice", tr.Step("exec").Text)
+	})
+}
+
+func TestGoHost(t *testing.T) {
+	hostStory(t, func(h *host.Host) {
+		tr := h.Command(h.Built("gohost"), "pamhost", "alice", place).Trace()
+		tr.RC("open", host.PAMSuccess)
+		tr.RC("close", host.PAMSuccess)
+		inInstance(h, "a Go host", "alice", tr.Step("exec").Text)
+	})
+}
+
+// Loading the module starts nothing, and a thousand rounds leave nothing.
+func TestLoadAndUnload(t *testing.T) {
+	hostStory(t, func(h *host.Host) {
+		tr := h.Command(h.Built("dlopen_count"), h.Module(), "1000").Trace()
+		h.Unchanged("one round", tr.Snapshot("before"), tr.Snapshot("loaded"))
+		h.Unchanged("a thousand rounds", tr.Snapshot("loaded"), tr.Snapshot("after"))
+		once, after := tr.Step("snapshot:loaded").VMSize, tr.Step("snapshot:after").VMSize
+		if after > once+256 {
+			t.Errorf("address space grew from %d KiB to %d KiB", once, after)
+		}
+		if before := tr.Step("snapshot:before").VMSize; once > before+64*1024 {
+			t.Errorf("loading the module takes %d KiB of address space", once-before)
+		}
+		t.Log(tr.Step("rounds").Text)
+	})
+}

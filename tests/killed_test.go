@@ -1,0 +1,135 @@
+package tests
+
+import (
+	"strings"
+	"testing"
+
+	"pam_polyinst/tests/host"
+)
+
+// tmpdir gives every session a /tmp that is gone after it.
+const tmpdir = `
+[[polydir]]
+path            = "/tmp"
+instance_prefix = "/var/lib/polyinst/tmp/"
+method          = "tmpdir"
+except          = ["root"]
+`
+
+// tmpfs gives every session a small filesystem of its own.
+const tmpfs = `
+[[polydir]]
+path   = "/tmp"
+method = "tmpfs"
+tmpfs  = { size = "1M" }
+except = ["root"]
+`
+
+// instances are the names in the instance parent but for the locks.
+func instances(h *host.Host) []string {
+	h.T.Helper()
+	var names []string
+	for _, n := range h.Names(parent) {
+		if n != ".lock" {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
+func TestTmpdirIsGoneAfterClose(t *testing.T) {
+	story(t, tmpdir, []string{"su"}, func(h *host.Host) {
+		h.AddUser("alice")
+		p := h.Start("su", "alice", "-c", "mkdir -p /tmp/a/b; touch /tmp/a/b/c; echo ready; cat")
+		p.Expect("ready")
+		if n := instances(h); len(n) != 1 || !strings.HasPrefix(n[0], ".tmpdir.") {
+			t.Errorf("during the session the parent holds %v, want one .tmpdir.", n)
+		}
+		p.CloseInput()
+		p.Wait()
+		if n := instances(h); len(n) > 0 {
+			t.Errorf("after the session the parent holds %v", n)
+		}
+	})
+}
+
+// A host that is killed leaves its instance; gc removes it, and leaves the one
+// of a session that lives.
+func TestKilledHost(t *testing.T) {
+	story(t, tmpdir, []string{"pamhost"}, func(h *host.Host) {
+		h.AddUser("alice")
+		steps := script("open", "exec:touch /tmp/mine; stat -c at=%d:%i /tmp", "pause", "close", "end")
+		killed := h.PamHostCommand(steps...).Start()
+		gone := killed.Expect(`at=(\d+:\d+)`)[1]
+		alive := h.PamHostCommand(steps...).Start()
+		stays := alive.Expect(`at=(\d+:\d+)`)[1]
+		if gone == stays {
+			t.Error("two sessions share a tmpdir")
+		}
+		killed.KillHard()
+
+		host.Equal(h, "before gc", len(instances(h)), 2)
+		h.MustRun("polyinst", "gc")
+		left := instances(h)
+		if len(left) != 1 || h.Place(parent+"/"+left[0]) != stays {
+			t.Errorf("after gc the parent holds %v, want the living session's", left)
+		}
+		alive.Send("\n")
+		host.Equal(h, "the living session", alive.Wait().Code, 0)
+		if n := instances(h); len(n) > 0 {
+			t.Errorf("at the end the parent holds %v", n)
+		}
+	})
+}
+
+// Whichever process makes one of these calls first, the host or its worker, is
+// killed at it. The next login works, and gc leaves nothing.
+func TestKilledInTheMiddle(t *testing.T) {
+	calls := []string{
+		"mkdirat", "fchownat,fchown", "fchmod,fchmodat", "renameat2", "open_tree", "fsopen", "mount_setattr",
+		"unshare", "move_mount", "setns", "pidfd_open", "socketpair", "sendmsg", "recvmsg", "openat2",
+	}
+	for _, call := range calls {
+		for name, config := range map[string]string{"user": ownTmp, "tmpdir": tmpdir, "tmpfs": tmpfs} {
+			t.Run(call+" "+name, func(t *testing.T) {
+				t.Parallel()
+				story(t, config, []string{"pamhost", "su"}, func(h *host.Host) {
+					h.Need("strace")
+					h.AddUser("alice")
+					args := []string{"strace", "-f", "-qq", "-o", "/run/trace", "-e", "trace=" + call,
+						"-e", "inject=" + call + ":signal=SIGKILL:when=1", h.Built("pamhost")}
+					r := h.Command(append(args, script("open", "exec:"+place, "close", "end")...)...).Run()
+					trace := h.ReadFile("/run/trace")
+					if !strings.Contains(trace, "SIGKILL") {
+						t.Log("nobody makes this call")
+					}
+					if r.Code == 0 && !strings.Contains(r.Stdout, `"open"`) {
+						t.Errorf("the host ended well but did not open:\n%s", r)
+					}
+					seen := h.MustRun("su", "alice", "-c", place)
+					if name == "user" {
+						inInstance(h, "the next login", "alice", seen)
+					}
+					h.MustRun("polyinst", "gc")
+					for _, n := range instances(h) {
+						if strings.HasPrefix(n, ".") {
+							t.Errorf("gc left %s", n)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestTmpfs(t *testing.T) {
+	story(t, tmpfs, []string{"su"}, func(h *host.Host) {
+		h.AddUser("alice")
+		host.Equal(h, "alice's /tmp", h.MustRun("su", "alice", "-c", "stat -f -c %T /tmp; stat -c %a /tmp"), "tmpfs\n1777")
+		r := h.Su("alice", "head -c 2M /dev/zero > /tmp/big")
+		if r.Code == 0 {
+			t.Errorf("the size is not kept:\n%s", r)
+		}
+		host.Equal(h, "the public /tmp", len(h.Names("/tmp")), 0)
+	})
+}

@@ -1,0 +1,121 @@
+package tests
+
+import (
+	"strings"
+	"testing"
+
+	"pam_polyinst/tests/host"
+)
+
+func TestSu(t *testing.T) {
+	story(t, ownTmp, []string{"su", "su-l"}, func(h *host.Host) {
+		h.AddUser("alice")
+		inInstance(h, "su", "alice", h.MustRun("su", "alice", "-c", place))
+		h.MustRun("su", "alice", "-c", "echo mine > /tmp/note")
+		inInstance(h, "su -", "alice", h.MustRun("su", "-", "alice", "-c", place))
+		host.Equal(h, "the note", h.MustRun("su", "-", "alice", "-c", "cat /tmp/note"), "mine")
+		if names := h.Names("/tmp"); len(names) > 0 {
+			t.Errorf("the public /tmp holds %v", names)
+		}
+		// As the polydir itself: owner, group and mode.
+		mode, uid, gid := h.Mode(instance("alice"))
+		host.Equal(h, "mode", mode, 0o1777)
+		host.Equal(h, "owner", uid, 0)
+		host.Equal(h, "group", gid, 0)
+	})
+}
+
+// A session that is opened twice in one process, as by `su -` with pam_systemd's
+// stack or by a stack that names the module twice, is open once.
+func TestOpenTwice(t *testing.T) {
+	story(t, ownTmp, nil, func(h *host.Host) {
+		h.PAM("su", host.Stack(session, session)...)
+		h.AddUser("alice")
+		seen := h.MustRun("su", "alice", "-c", place+"; grep -c ' /tmp ' /proc/self/mountinfo")
+		at, mounts, _ := strings.Cut(seen, "\n")
+		inInstance(h, "su", "alice", at)
+		host.Equal(h, "mounts on /tmp", mounts, "1")
+	})
+}
+
+// su and runuser with --pty wait for the command by signalfd: a module that
+// takes or delays SIGCHLD makes them hang.
+func TestShortCommandsOnPty(t *testing.T) {
+	for _, program := range []string{"su", "runuser"} {
+		t.Run(program, func(t *testing.T) {
+			t.Parallel()
+			story(t, ownTmp, []string{"su", "runuser"}, func(h *host.Host) {
+				h.AddUser("alice")
+				args := []string{"su", "--pty", "alice", "-c", "true"}
+				if program == "runuser" {
+					args = []string{"runuser", "--pty", "-u", "alice", "--", "true"}
+				}
+				for i := range 100 {
+					if r := h.OnPty(args...).Wait(); r.Code != 0 {
+						t.Fatalf("run %d:\n%s", i, r)
+					}
+				}
+				r := h.OnPty("su", "--pty", "alice", "-c", place).Wait()
+				inInstance(h, "su --pty", "alice", r.Out())
+			})
+		})
+	}
+}
+
+// A user who is no root gives su the target's password on a terminal.
+func TestSuFromUserToUser(t *testing.T) {
+	story(t, ownTmp, []string{"su"}, func(h *host.Host) {
+		alice := h.AddUser("alice")
+		h.AddUser("bob")
+		p := h.Command("su", "bob", "-c", place).As(alice).OnPty()
+		p.Expect("Password: ")
+		p.Send(host.Password + "\n")
+		p.Expect("\n")
+		inInstance(h, "su", "bob", p.Expect(`\d+:\d+`)[0])
+		host.Equal(h, "su", p.Wait().Code, 0)
+	})
+}
+
+func TestRunuser(t *testing.T) {
+	story(t, ownTmp, []string{"runuser", "runuser-l"}, func(h *host.Host) {
+		h.AddUser("alice")
+		inInstance(h, "runuser -c", "alice", h.MustRun("runuser", "alice", "-c", place))
+		inInstance(h, "runuser -l", "alice", h.MustRun("runuser", "-l", "alice", "-c", place))
+	})
+}
+
+func TestSudo(t *testing.T) {
+	story(t, ownTmp, []string{"sudo", "sudo-i", "su"}, func(h *host.Host) {
+		h.Need("sudo")
+		alice := h.AddUser("alice")
+		h.AddUser("bob")
+		h.WriteFile("/etc/sudoers", "root ALL=(ALL:ALL) ALL\nalice ALL=(ALL:ALL) NOPASSWD: ALL\n", 0o440)
+		bob := h.Command("sudo", "-n", "-u", "bob", "sh", "-c", place).As(alice).Must()
+		inInstance(h, "sudo -u", "bob", bob)
+		login := h.Command("sudo", "-n", "-i", "-u", "bob", "stat", "-c", "%d:%i", "/tmp").As(alice).Must()
+		inInstance(h, "sudo -i -u", "bob", login)
+		inPublic(h, "sudo to root", h.Command("sudo", "-n", "sh", "-c", place).As(alice).Must())
+		// With a terminal of its own, sudo waits in another process.
+		h.WriteFile("/etc/sudoers", "Defaults use_pty\nalice ALL=(ALL:ALL) NOPASSWD: ALL\n", 0o440)
+		r := h.Command("sudo", "-n", "-u", "bob", "sh", "-c", place).As(alice).OnPty().Wait()
+		inInstance(h, "sudo with use_pty", "bob", r.Out())
+	})
+}
+
+func TestLoginOnPty(t *testing.T) {
+	story(t, ownTmp, nil, func(h *host.Host) {
+		h.Need("login")
+		h.PAM("login", host.Stack(session)[1:]...)
+		h.AddUser("alice")
+		p := h.OnPty("login")
+		p.Expect("login: ")
+		p.Send("alice\n")
+		p.Expect("Password: ")
+		p.Send(host.Password + "\n")
+		p.Expect(`\$ `)
+		p.Send("echo at=$(" + place + ")\n")
+		inInstance(h, "login", "alice", p.Expect(`at=(\d+:\d+)`)[1])
+		p.Send("exit 7\n")
+		p.Wait()
+	})
+}
