@@ -116,8 +116,9 @@ static void close_fd(int *fd)
 static char *const worker_argv_env[] = {
 	"pam_polyinst", NULL,
 	/* envp: no preemption signals, no look at cgroups or mountinfo at
-	 * start, no garbage collection in a process that lives for 2 ms */
-	"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "GOGC=off",
+	 * start or at /etc/localtime, no garbage collection in a process that
+	 * lives for 2 ms */
+	"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "TZ=", "GOGC=off",
 	"GOMAXPROCS=1", "GOTRACEBACK=none",
 	"GODEBUG=asyncpreemptoff=1,containermaxprocs=0,updatemaxprocs=0", NULL,
 	/* an empty auxiliary vector: AT_NULL */

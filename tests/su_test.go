@@ -38,6 +38,19 @@ func TestOpenTwice(t *testing.T) {
 	})
 }
 
+// A directory per session stays one, and so does the namespace.
+func TestOpenTwiceWithTmpdir(t *testing.T) {
+	story(t, tmpdir, []string{"pamhost"}, func(h *host.Host) {
+		h.AddUser("alice")
+		tr := h.PamHost(script("open", "snapshot:once", "open", "snapshot:twice", "root-exec:ls -A "+parent, "close", "close", "end")...)
+		tr.RC("open", host.PAMSuccess)
+		h.Unchanged("the second open", tr.Snapshot("once"), tr.Snapshot("twice"))
+		if n := strings.Count(tr.Step("root-exec").Text, ".tmpdir."); n != 1 {
+			t.Errorf("%d instances", n)
+		}
+	})
+}
+
 // su and runuser with --pty wait for the command by signalfd: a module that
 // takes or delays SIGCHLD makes them hang.
 func TestShortCommandsOnPty(t *testing.T) {

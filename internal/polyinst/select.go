@@ -108,6 +108,10 @@ func resolve(p *config.Polydir, s Subject) (Rule, *Refusal) {
 	if err != nil {
 		return Rule{}, refuse(FaultUser, string(p.Path), "%v", err)
 	}
+	// again, now that the variables stand for something: a home can be /bin
+	if err := config.CheckPolydirPath(path); err != nil {
+		return Rule{}, refuse(FaultUser, path, "%v", err)
+	}
 	rule := Rule{Config: p, Path: path}
 	if p.Method == config.MethodTmpfs {
 		return rule, nil

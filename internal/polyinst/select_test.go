@@ -183,3 +183,12 @@ func TestDigest(t *testing.T) {
 		}
 	}
 }
+
+func TestHomeThatIsNoPolydir(t *testing.T) {
+	s := alice
+	s.Home = "/bin"
+	_, r := Select(parse(t, strings.Replace(tmpUser, `"/tmp"`, `"$HOME"`, 1)), s)
+	if r == nil || r.Fault != FaultUser || !strings.Contains(r.Error(), "/bin") {
+		t.Error(r)
+	}
+}
