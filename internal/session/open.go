@@ -311,22 +311,18 @@ func (c *call) stage(selection polyinst.Selection, m polyinst.Machine) ([]*apply
 	var staged []*apply.Staged
 	view := dirfd.View{}
 	for _, rule := range selection.Rules {
-		s, r := c.stageRule(rule, m, view)
+		s, r := c.stageRule(rule, m, view, staged)
 		if r != nil {
 			return staged, plan, r
 		}
 		staged = append(staged, s)
 		plan.Steps = append(plan.Steps, s.Step)
-		if _, taken := view[s.Polydir]; taken {
-			return staged, plan, &polyinst.Refusal{Fault: polyinst.FaultConfig, Polydir: rule.Path,
-				Reason: "is the same directory as another polydir: remove one of the two"}
-		}
 		view[s.Polydir] = s.Mount.Root
 	}
 	return staged, plan, nil
 }
 
-func (c *call) stageRule(rule polyinst.Rule, m polyinst.Machine, view dirfd.View) (*apply.Staged, *polyinst.Refusal) {
+func (c *call) stageRule(rule polyinst.Rule, m polyinst.Machine, view dirfd.View, before []*apply.Staged) (*apply.Staged, *polyinst.Refusal) {
 	names, r := polyinst.InstanceNames(rule, c.who, m)
 	if r != nil {
 		return nil, r
@@ -336,6 +332,14 @@ func (c *call) stageRule(rule polyinst.Rule, m polyinst.Machine, view dirfd.View
 		return nil, r
 	}
 	defer scene.Close()
+	for _, s := range before {
+		// by another name, as through a symbolic link; seen through the view,
+		// it is the instance that covers it already
+		if id := scene.Polydir.Stat.ID; id == s.Polydir || id == s.Root {
+			return nil, &polyinst.Refusal{Fault: polyinst.FaultConfig, Polydir: rule.Path,
+				Reason: fmt.Sprintf("is the same directory as polydir %q: remove one of the two", s.Step.Path)}
+		}
+	}
 	step, r := polyinst.Decide(rule, c.who, scene.Facts, m)
 	if r != nil {
 		return nil, r

@@ -1,0 +1,101 @@
+package tests
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"pam_polyinst/tests/host"
+)
+
+// gc knows what is its own: this machine's tmpdirs of sessions that are over,
+// and unfinished instances. All else stays.
+func TestGcTakesOnlyItsOwn(t *testing.T) {
+	story(t, tmpdir, []string{"su"}, func(h *host.Host) {
+		h.AddUser("alice")
+		p := h.Start("su", "alice", "-c", "touch /tmp/mine; echo ready; cat; ls /tmp")
+		p.Expect("ready")
+		live := instances(h)[0]
+		f := strings.Split(live, ".") // "", tmpdir, machine, boot, random
+		older := fmt.Sprintf(".tmpdir.%s.%s.%s", f[2], "00000000", f[4])
+		dead := fmt.Sprintf(".tmpdir.%s.%s.%s", f[2], f[3], "0123456789ab")
+		foreign := fmt.Sprintf(".tmpdir.%s.%s.%s", "ffffffff", f[3], f[4])
+		for _, name := range []string{older, dead, foreign, ".new.alice", "alice", ".tmpdir.odd", "notours"} {
+			h.Mkdir(parent+"/"+name, 0o755, 0, 0)
+			h.WriteFile(parent+"/"+name+"/file", "")
+		}
+		h.WriteFile(parent+"/.lock/"+f[2]+"-kept", "")
+		h.WriteFile(parent+"/.lock/.tmpdir."+f[2]+"."+f[3]+".gone", "")
+
+		dry := h.MustRun("polyinst", "gc", "--dry-run")
+		host.Equal(h, "dry run", strings.Count(dry, "would remove"), 3)
+		host.Equal(h, "after a dry run", len(instances(h)), 8)
+		out := h.MustRun("polyinst", "gc")
+		h.Match("it says why", out, `removed .*00000000.*earlier boot`)
+		h.Match("it says what is in use", out, `kept .*`+f[4]+`: in use`)
+		left := strings.Join(instances(h), " ")
+		for _, name := range []string{live, foreign, "alice", ".tmpdir.odd", "notours"} {
+			if !strings.Contains(" "+left+" ", " "+name+" ") {
+				t.Errorf("%s is gone; left: %s", name, left)
+			}
+		}
+		host.Equal(h, "what is left", len(instances(h)), 5)
+		if h.Exists(parent + "/.lock/.tmpdir." + f[2] + "." + f[3] + ".gone") {
+			t.Error("the lock of nothing is still there")
+		}
+		p.CloseInput()
+		h.Match("the living session", p.Expect("mine")[0], "mine")
+		p.Wait()
+	})
+}
+
+// A process that outlives its session keeps its directory; then gc takes it.
+func TestTmpdirOfALeftProcess(t *testing.T) {
+	story(t, tmpdir, []string{"su"}, func(h *host.Host) {
+		h.AddUser("alice")
+		h.Fifo("/run/wait")
+		h.MustRun("chmod", "666", "/run/wait")
+		h.MustRun("su", "alice", "-c", "setsid sh -c 'read line < /run/wait; touch /tmp/still; echo done > /run/wait' >/dev/null 2>&1 &")
+		left := instances(h)
+		host.Equal(h, "instances", len(left), 1)
+		h.MustRun("polyinst", "gc")
+		host.Equal(h, "instances after gc", len(instances(h)), 1)
+		h.Sh("echo go > /run/wait")
+		h.ReadFifo("/run/wait")
+		if !h.Exists(parent + "/" + left[0] + "/still") {
+			t.Error("the process lost its directory")
+		}
+	})
+}
+
+// The records of namespaces that have ended go with gc.
+func TestGcForgetsEndedNamespaces(t *testing.T) {
+	story(t, ownTmp, []string{"su"}, func(h *host.Host) {
+		h.AddUser("alice")
+		h.MustRun("su", "alice", "-c", "true")
+		p := h.Start("su", "alice", "-c", "echo ready; cat")
+		p.Expect("ready")
+		h.WriteFile("/run/polyinst/mnt.1", strings.Replace(h.Sh("cat /run/polyinst/mnt.* | head -1"), `"Ino":`, `"Ino":1`, 1), 0o600)
+		h.MustRun("polyinst", "gc")
+		host.Equal(h, "records", len(h.Names("/run/polyinst")), 1)
+		p.CloseInput()
+		p.Wait()
+	})
+}
+
+func TestRepair(t *testing.T) {
+	story(t, ownTmp, []string{"su"}, func(h *host.Host) {
+		h.AddUser("alice")
+		h.Mkdir(instance("alice"), 0o777, 4000, 4000)
+		host.Equal(h, "before", admitted(h, "alice"), false)
+		h.MustRun("polyinst", "prepare", "--repair", instance("alice"))
+		sees(h, "alice", true)
+		if r := h.Cmd("polyinst", "prepare", "--repair", "/etc/passwd"); r.Code == 0 {
+			t.Errorf("repaired what is no instance:\n%s", r)
+		}
+		h.MustRun("ln", "-s", "/etc", instance("bob"))
+		if r := h.Cmd("polyinst", "prepare", "--repair", instance("bob")); r.Code == 0 {
+			t.Errorf("repaired a link:\n%s", r)
+		}
+	})
+}
