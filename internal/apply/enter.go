@@ -9,6 +9,7 @@ import (
 	"pam_polyinst/internal/mntns"
 	"pam_polyinst/internal/mountfd"
 	"pam_polyinst/internal/polyinst"
+	"pam_polyinst/internal/selinuxfs"
 )
 
 // Isolate cuts the namespace off, before anything is attached in it: nothing of
@@ -72,6 +73,18 @@ func verify(s *Staged) error {
 	if way.Stat.ID != s.Root || way.Stat.MountID != s.MountID {
 		return fmt.Errorf("another directory is there (device %d inode %d, want %d %d)",
 			way.Stat.Dev, way.Stat.Ino, s.Root.Dev, s.Root.Ino)
+	}
+	if s.Step.Label != "" {
+		have, err := way.Dir.Xattr(selinuxfs.XattrLabel)
+		if err != nil {
+			return err
+		}
+		if canonical, err := selinuxfs.Canonical(have); err == nil {
+			have = canonical
+		}
+		if have != s.Step.Label {
+			return fmt.Errorf("labelled %q, want %q", have, s.Step.Label)
+		}
 	}
 	flags, err := mountfd.FlagsOf(way.Dir)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"pam_polyinst/internal/mountfd"
 	"pam_polyinst/internal/observe"
 	"pam_polyinst/internal/polyinst"
+	"pam_polyinst/internal/selinuxfs"
 )
 
 // Staged is one step whose instance and mount are ready to be attached.
@@ -75,6 +76,11 @@ func stage(staged *Staged, scene *observe.Scene, s polyinst.Subject) error {
 	if err != nil {
 		return err
 	}
+	if step.Source == polyinst.NewTmpfs && step.Label != "" {
+		if err := staged.Mount.Root.SetXattr(selinuxfs.XattrLabel, step.Label); err != nil {
+			return err
+		}
+	}
 	if err := staged.Mount.SetAttr(mountfd.Flags(step.Attributes)); err != nil {
 		return err
 	}
@@ -127,6 +133,12 @@ func createPolydir(staged *Staged, way *dirfd.Way, s polyinst.Subject) error {
 		return fmt.Errorf("%s: is a %s, not a directory", dir.Path(), st.TypeName())
 	}
 	if made {
+		if want.Label != "" {
+			err = dir.SetXattr(selinuxfs.XattrLabel, want.Label)
+		}
+		if err != nil {
+			return err
+		}
 		if want.AsUser {
 			err = dir.SetMode(want.Owner.Mode)
 		} else {
@@ -166,7 +178,11 @@ func cloneInstance(staged *Staged, scene *observe.Scene, s polyinst.Subject) (mo
 		return mountfd.Mount{}, err
 	}
 	defer dir.Close()
-	if err := staged.lock.Rewrite(observe.InstanceRecord(s.UID)); err != nil {
+	content := observe.InstanceRecord(s.UID)
+	if step.Shared {
+		content = observe.SharedRecord()
+	}
+	if err := staged.lock.Rewrite(content); err != nil {
 		return mountfd.Mount{}, err
 	}
 	return mountfd.Clone(dir)
@@ -257,6 +273,9 @@ func existingInstance(staged *Staged, scene *observe.Scene) (dirfd.Dir, error) {
 	if err == nil && polyinst.FileID(st.ID) != staged.Step.Instance {
 		err = errors.New("the instance was replaced at this moment: try again")
 	}
+	if err == nil && staged.Step.Relabel {
+		err = now.SetXattr(selinuxfs.XattrLabel, staged.Step.Label)
+	}
 	if err != nil {
 		now.Close()
 		return dirfd.Dir{}, err
@@ -313,7 +332,13 @@ func makeNamed(parent dirfd.Dir, step *polyinst.Step) (dirfd.Dir, error) {
 	if err != nil {
 		return dirfd.Dir{}, err
 	}
-	if err = dir.SetOwner(step.Owner.UID, step.Owner.GID, step.Owner.Mode); err == nil {
+	if step.Label != "" {
+		err = dir.SetXattr(selinuxfs.XattrLabel, step.Label)
+	}
+	if err == nil {
+		err = dir.SetOwner(step.Owner.UID, step.Owner.GID, step.Owner.Mode)
+	}
+	if err == nil {
 		err = parent.Rename(temporary, step.Name)
 	}
 	if err != nil {

@@ -18,20 +18,21 @@ import (
 // layers from the bottom up: a package imports packages of lower layers, or of
 // its own, never of a higher one. docs/DESIGN.md has the table.
 var layers = [][]string{
-	{"config"},
+	{"config", "secontext", "seconfig"},
 	{"polyinst"},
-	{"dirfd", "mountfd", "mntns", "hostconn"},
+	{"dirfd", "mountfd", "mntns", "hostconn", "selinuxfs", "hook"},
 	{"record", "observe", "apply", "reap"},
 	{"session"},
 }
 
 // mayMakeSystemCalls are the kernel packages, alone.
-var mayMakeSystemCalls = []string{"dirfd", "mountfd", "mntns", "hostconn"}
+var mayMakeSystemCalls = []string{"dirfd", "mountfd", "mntns", "hostconn", "selinuxfs", "hook"}
 
 // pure packages import nothing that could reach the system.
 var pure = map[string][]string{
-	"config":   {"bytes", "cmp", "errors", "fmt", "math", "slices", "sort", "strconv", "strings", "time", "unicode", "unicode/utf8", "github.com/BurntSushi/toml", "maps"},
-	"polyinst": {"crypto/md5", "crypto/sha256", "encoding/hex", "errors", "fmt", "slices", "sort", "strconv", "strings", "pam_polyinst/internal/config"},
+	"config":    {"bytes", "cmp", "errors", "fmt", "math", "slices", "sort", "strconv", "strings", "time", "unicode", "unicode/utf8", "github.com/BurntSushi/toml", "maps"},
+	"secontext": {"fmt", "strings"},
+	"polyinst":  {"crypto/md5", "crypto/sha256", "encoding/hex", "errors", "fmt", "slices", "sort", "strconv", "strings", "pam_polyinst/internal/config"},
 }
 
 const module = "pam_polyinst/"

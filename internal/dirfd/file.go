@@ -210,3 +210,33 @@ func NotExist(path string) error { return pathError("open", path, unix.ENOENT) }
 // IsOtherMount tells whether an error of LookupHere says that something is
 // mounted there.
 func IsOtherMount(err error) bool { return errors.Is(err, unix.EXDEV) }
+
+// Xattr is an extended attribute of a directory, without a NUL at its end;
+// empty where it has none (xattr(7)).
+func (d Dir) Xattr(name string) (string, error) {
+	fd, err := d.reopen()
+	if err != nil {
+		return "", pathError("open", d.path, err)
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, 4096)
+	n, err := unix.Fgetxattr(fd, name, buf)
+	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.EOPNOTSUPP) {
+		return "", nil
+	}
+	if err != nil {
+		return "", pathError("getxattr "+name, d.path, err)
+	}
+	return strings.TrimRight(string(buf[:n]), "\x00"), nil
+}
+
+// SetXattr sets an extended attribute of a directory, with a NUL at its end as
+// SELinux has it.
+func (d Dir) SetXattr(name, value string) error {
+	fd, err := d.reopen()
+	if err != nil {
+		return pathError("open", d.path, err)
+	}
+	defer unix.Close(fd)
+	return pathError("setxattr "+name, d.path, unix.Fsetxattr(fd, name, append([]byte(value), 0), 0))
+}

@@ -32,7 +32,7 @@ func (s *Scene) Close() {
 // Rule looks at the polydir, the instance parent and the instance of a rule.
 // What is wrong with them is a fact, not an error; view lays the instances of
 // outer polydirs over these.
-func Rule(rule polyinst.Rule, s polyinst.Subject, names polyinst.Names, view dirfd.View) (*Scene, *polyinst.Refusal) {
+func Rule(rule polyinst.Rule, s polyinst.Subject, m polyinst.Machine, view dirfd.View) (*Scene, *polyinst.Refusal) {
 	scene := &Scene{}
 	var err error
 	scene.Polydir, err = dirfd.Walk(rule.Path, view)
@@ -50,15 +50,27 @@ func Rule(rule polyinst.Rule, s polyinst.Subject, names polyinst.Names, view dir
 			return nil, &polyinst.Refusal{Fault: polyinst.FaultConfig, Polydir: rule.Path, Reason: "create: " + err.Error()}
 		}
 	}
+	contexts := label(scene, rule, m)
 	if rule.Config.Method == config.MethodTmpfs {
 		return scene, nil
+	}
+	var names polyinst.Names
+	if scene.Facts.LabelProblem == "" && (m.Security.Problem == "" || !polyinst.ByContext(rule, m)) {
+		var r *polyinst.Refusal
+		if names, r = polyinst.InstanceNames(rule, s, m, contexts...); r != nil {
+			scene.Close()
+			return nil, r
+		}
 	}
 	// in the host's view: a parent inside a polydir is the public one
 	scene.Parent, err = dirfd.Walk(rule.Parent, nil)
 	scene.Facts.Parent = facts(scene.Parent, err)
 	scene.Facts.InstanceName = rule.Prefix + names.Own
-	if err == nil && !scene.Parent.Missing {
+	if err == nil && !scene.Parent.Missing && names.Own != "" {
 		instance(scene, rule, s, names)
+		if m.Security.Active && scene.Facts.Instance.Exists {
+			compareLabels(scene)
+		}
 	}
 	return scene, nil
 }
@@ -176,6 +188,9 @@ func InstanceUID(parent dirfd.Dir, name string) (uint32, bool) {
 func InstanceRecord(uid uint32) []byte {
 	return []byte("uid=" + strconv.FormatUint(uint64(uid), 10) + "\n")
 }
+
+// SharedRecord is the content of the lock file of an instance of several users.
+func SharedRecord() []byte { return []byte("shared\n") }
 
 // ParseInstanceRecord reads what InstanceRecord wrote.
 func ParseInstanceRecord(raw []byte) (uid uint32, ok bool) {

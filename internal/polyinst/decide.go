@@ -40,12 +40,22 @@ type Facts struct {
 	InstanceName string // the one of the rule's names under which Instance exists, else its own
 	Recorded     bool   // there is a record of the instance's user
 	RecordedUID  uint32
+
+	// Where a security module is active:
+	Label         string // what the instance is to be labelled: its member context, or the polydir's own label
+	LabelProblem  string // why that cannot be told
+	CreateLabel   string // of a polydir that is made; empty: what the kernel gives it
+	InstanceLabel string // of the existing Instance, as the kernel spells it
+	SameLevel     bool   // Label and InstanceLabel have the same range
 }
 
 // Decide derives the step for one rule. Plan and refusal follow from the
 // arguments alone.
 func Decide(rule Rule, s Subject, f Facts, m Machine) (Step, *Refusal) {
 	if r := Unsupported(rule); r != nil {
+		return Step{}, r
+	}
+	if r := context(rule, f, m); r != nil {
 		return Step{}, r
 	}
 	step := Step{Path: rule.Path, Method: rule.Config.Method, Parent: rule.Parent}
@@ -55,6 +65,7 @@ func Decide(rule Rule, s Subject, f Facts, m Machine) (Step, *Refusal) {
 	}
 	step.Owner = owner
 	step.Attributes = rule.Config.MountOptions | f.PolydirFlags
+	step.Label, step.Shared = f.Label, Shared(rule, m)
 	if rule.Config.Method == config.MethodTmpfs {
 		return step, tmpfs(&step, rule, m)
 	}
@@ -62,6 +73,21 @@ func Decide(rule Rule, s Subject, f Facts, m Machine) (Step, *Refusal) {
 		return Step{}, r
 	}
 	return step, instance(&step, rule, s, f)
+}
+
+// context judges what the security module says of the instance. A rule that
+// wants a context never falls back to less in silence.
+func context(rule Rule, f Facts, m Machine) *Refusal {
+	byContext := rule.Config.Method == config.MethodLevel || rule.Config.Method == config.MethodContext
+	switch {
+	case byContext && !m.Security.Active && rule.Config.WithoutContext != config.WithoutContextUser:
+		return refuse(FaultHost, rule.Path, "method %q, but no security module gives a context here: turn SELinux on, or say without_context = \"user\"", rule.Config.Method)
+	case byContext && m.Security.Active && m.Security.Problem != "":
+		return refuse(FaultHost, rule.Path, "method %q: %s", rule.Config.Method, m.Security.Problem)
+	case m.Security.Active && f.LabelProblem != "":
+		return refuse(FaultHost, rule.Path, "%s", f.LabelProblem)
+	}
+	return nil
 }
 
 // polydir judges the directory to cover and says what its instance looks like.
@@ -82,7 +108,7 @@ func polydir(step *Step, rule Rule, s Subject, f Facts) (Owner, *Refusal) {
 	if rule.Config.Create == nil {
 		return Owner{}, refuse(FaultHost, rule.Path, "does not exist: make it, or let create = { mode = ... } make it")
 	}
-	step.Create = &CreatePolydir{Owner: f.Create}
+	step.Create = &CreatePolydir{Owner: f.Create, Label: f.CreateLabel}
 	if len(d.Swaps) > 0 {
 		// in a directory of the user's own only what he could do himself
 		if f.Create.UID != s.UID {
@@ -174,7 +200,7 @@ func instance(step *Step, rule Rule, s Subject, f Facts) *Refusal {
 	bad := func(format string, args ...any) *Refusal {
 		return refuse(FaultUser, rule.Path, "instance %q: %s", path, fmt.Sprintf(format, args...))
 	}
-	if f.Recorded && f.RecordedUID != s.UID {
+	if f.Recorded && f.RecordedUID != s.UID && !step.Shared {
 		return bad("was made for uid %d, and %q has uid %d now: `polyinst gc --orphans` lists and removes such instances", f.RecordedUID, s.User, s.UID)
 	}
 	if d.Problem != "" {
@@ -191,6 +217,12 @@ func instance(step *Step, rule Rule, s Subject, f Facts) *Refusal {
 	case d.Owner.UID == 0 && d.Owner.Mode&0o1002 == 0o0002:
 		return bad("mode %04o: writable by everybody without the sticky bit: `polyinst prepare --repair %s`", d.Owner.Mode, path)
 	}
+	if step.Label != "" && f.InstanceLabel != step.Label {
+		if !f.SameLevel {
+			return bad("labelled %q, want %q: another level is never taken over: `polyinst prepare --repair %s`", f.InstanceLabel, step.Label, path)
+		}
+		step.Relabel = true
+	}
 	step.Source = ExistingInstance
 	step.Instance = d.ID
 	return nil
@@ -204,8 +236,6 @@ func Unsupported(rule Rule) *Refusal {
 		key  string
 		used bool
 	}{
-		{`method = "level"`, p.Method == config.MethodLevel},
-		{`method = "context"`, p.Method == config.MethodContext},
 		{"keep", len(p.Keep) > 0},
 		{"skel", p.Skel},
 		{"init", p.Init != ""},

@@ -152,6 +152,78 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+const tmpLevel = `
+[[polydir]]
+path = "/tmp"
+instance_prefix = "/var/lib/polyinst/tmp/"
+method = "level"
+`
+
+// selinux is the machine with SELinux on.
+func selinux(session, problem string) Machine {
+	m := machine
+	m.Security = Security{Active: true, Enforcing: true, Session: session, Problem: problem}
+	return m
+}
+
+const (
+	s2Label = "system_u:object_r:tmp_t:s2"
+	session = "staff_u:staff_r:staff_t:s2"
+)
+
+// labelled are facts of a machine with SELinux, where an instance has a label.
+func labelled(instance string, same bool) func() Facts {
+	return func() Facts {
+		f := good()
+		f.Label = s2Label
+		if instance != "" {
+			f.Instance = DirFacts{Exists: true, ID: FileID{1, 30}, Owner: Owner{0, 0, 0o1777}}
+			f.InstanceLabel, f.SameLevel = instance, same
+		}
+		return f
+	}
+}
+
+var securityDecisions = []struct {
+	name    string
+	conf    string
+	machine Machine
+	facts   func() Facts
+}{
+	{"level-new", tmpLevel, selinux(session, ""), labelled("", false)},
+	{"level-existing", tmpLevel, selinux(session, ""), labelled(s2Label, true)},
+	{"level-another-type", tmpLevel, selinux(session, ""), labelled("system_u:object_r:user_tmp_t:s2", true)},
+	{"level-another-level", tmpLevel, selinux(session, ""), labelled("system_u:object_r:tmp_t:s3", false)},
+	{"level-no-session-context", tmpLevel, selinux("", "the session has no security context yet"), good},
+	{"level-policy-silent", tmpLevel, selinux(session, ""), func() Facts { f := good(); f.LabelProblem = "the policy does not answer"; return f }},
+	{"level-without-selinux", tmpLevel, machine, good},
+	{"level-without-selinux-as-user", tmpLevel + `without_context = "user"`, machine, good},
+	{"user-with-selinux", tmpUser, selinux("", "the session has no security context yet"), labelled("", false)},
+	{"shared-of-another-user", tmpLevel + "shared = true", selinux(session, ""), func() Facts {
+		f := labelled(s2Label, true)()
+		f.Recorded, f.RecordedUID = true, 1007
+		return f
+	}},
+}
+
+func TestDecideUnderSELinux(t *testing.T) {
+	for _, d := range securityDecisions {
+		t.Run(d.name, func(t *testing.T) {
+			conf := parse(t, d.conf)
+			selection, refusal := Select(conf, alice)
+			if refusal != nil {
+				t.Fatal(refusal)
+			}
+			step, r := Decide(selection.Rules[0], alice, d.facts(), d.machine)
+			got := step.String()
+			if r != nil {
+				got = "refused: " + r.Error() + "\n"
+			}
+			golden(t, d.name, got)
+		})
+	}
+}
+
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	file := filepath.Join("testdata", name+".golden")

@@ -18,6 +18,15 @@ type Machine struct {
 	HashNames     bool
 	KernelAtLeast func(major, minor int) bool
 	Kernel        string
+	Security      Security
+}
+
+// Security says what the machine's security module gives a session.
+type Security struct {
+	Active    bool   // SELinux is on
+	Enforcing bool   // denials are carried out
+	Session   string // the context that the session will have
+	Problem   string // why there is none
 }
 
 // Prefixes of names in an instance parent that are ours and no user's.
@@ -41,26 +50,68 @@ type Names struct {
 	Older []string // under which one that exists may be used
 }
 
+// ByContext tells whether the rule's instances are named after a security
+// context. Without a security module, without_context = "user" makes them a
+// user's like any other.
+func ByContext(rule Rule, m Machine) bool {
+	switch rule.Config.Method {
+	case config.MethodLevel, config.MethodContext:
+		return m.Security.Active
+	}
+	return false
+}
+
+// Shared tells whether several users have one instance.
+func Shared(rule Rule, m Machine) bool { return rule.Config.Shared && ByContext(rule, m) }
+
 // InstanceNames derives the names of the rule's instance for the subject. A
-// tmpfs has none.
-func InstanceNames(rule Rule, s Subject, m Machine) (Names, *Refusal) {
+// tmpfs has none. contexts are the instance's raw context, and other spellings
+// of it that older software used; only a rule ByContext has any.
+func InstanceNames(rule Rule, s Subject, m Machine, contexts ...string) (Names, *Refusal) {
 	switch rule.Config.Method {
 	case config.MethodTmpfs:
 		return Names{}, nil
 	case config.MethodTmpdir:
 		return Names{Own: strings.Join([]string{TmpdirPrefix[:len(TmpdirPrefix)-1], m.MachineID, m.BootID, m.Random}, ".")}, nil
 	}
+	users, r := userParts(rule, s)
+	if r != nil {
+		return Names{}, r
+	}
+	if !ByContext(rule, m) {
+		contexts = []string{""}
+	} else if Shared(rule, m) {
+		users = []string{""}
+	}
+	var all []string
+	for _, context := range contexts {
+		for _, user := range users {
+			name := context + user
+			if context != "" && user != "" {
+				name = context + "_" + user
+			}
+			all = append(all, shorten(name, rule, m))
+		}
+	}
+	if len(all) == 0 {
+		return Names{}, refuse(FaultHost, rule.Path, "there is no security context to name the instance after")
+	}
+	return Names{Own: all[0], Older: all[1:]}, nil
+}
+
+// userParts are the user's part of an instance's name: the canonical one, and
+// the spelling that was typed.
+func userParts(rule Rule, s Subject) ([]string, *Refusal) {
 	if rule.Config.InstanceName == config.ByUID {
-		return Names{Own: shorten(s.Vars().UID, rule, m)}, nil
+		return []string{s.Vars().UID}, nil
 	}
 	if what := unusable(rule, s.User); what != "" {
-		return Names{}, refuse(FaultUser, rule.Path, "the user name %q %s: it cannot name an instance", s.User, what)
+		return nil, refuse(FaultUser, rule.Path, "the user name %q %s: it cannot name an instance", s.User, what)
 	}
-	names := Names{Own: shorten(s.User, rule, m)}
 	if s.Typed != s.User && unusable(rule, s.Typed) == "" {
-		names.Older = []string{shorten(s.Typed, rule, m)}
+		return []string{s.User, s.Typed}, nil
 	}
-	return names, nil
+	return []string{s.User}, nil
 }
 
 // unusable says why a name cannot be that of a user's instance.

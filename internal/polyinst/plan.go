@@ -43,6 +43,9 @@ type Step struct {
 	Owner      Owner  // of a NewInstance or NewTmpfs
 	Tmpfs      []TmpfsOption
 	Attributes config.MountFlags
+	Label      string // security context of the instance; empty where no module is active
+	Relabel    bool   // the existing instance has another type: give it Label
+	Shared     bool   // it is of several users
 }
 
 // TmpfsOption is a mount option of tmpfs(5); an empty Value is a flag.
@@ -52,6 +55,7 @@ type TmpfsOption struct{ Key, Value string }
 type CreatePolydir struct {
 	Owner  Owner
 	AsUser bool // with the user's rights alone: the directory around it is his
+	Label  string
 }
 
 // Plan is what a session gets: it prints itself, for `debug`, `polyinst
@@ -96,6 +100,12 @@ func (s Step) String() string {
 	fmt.Fprintf(&b, ", method %s", s.Method)
 	if s.Attributes != 0 {
 		fmt.Fprintf(&b, ", %s", s.Attributes)
+	}
+	if s.Label != "" {
+		fmt.Fprintf(&b, ", labelled %s", s.Label)
+	}
+	if s.Relabel {
+		b.WriteString(" (anew)")
 	}
 	b.WriteByte('\n')
 	return b.String()

@@ -140,11 +140,19 @@ func duplicate(rules []Rule) *Refusal {
 	return nil
 }
 
+// ByContext tells whether one of the rules names its instances after a security
+// context.
+func (s Selection) ByContext() bool {
+	return slices.ContainsFunc(s.Rules, func(r Rule) bool {
+		return r.Config.Method == config.MethodLevel || r.Config.Method == config.MethodContext
+	})
+}
+
 // Digest stands for what the selection makes of a session: the same digest is
 // the same view. Places in files and lists of users are not part of it.
-func (s Selection) Digest(n config.Namespace) string {
+func (s Selection) Digest(n config.Namespace, context string) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s %s %t %t %t\n", n.Scope, n.Propagation, n.IPC, n.UTS, n.Network)
+	fmt.Fprintf(h, "%s %s %t %t %t %q\n", n.Scope, n.Propagation, n.IPC, n.UTS, n.Network, context)
 	for _, r := range s.Rules {
 		p := *r.Config
 		p.Pos, p.KeyPos, p.Except, p.Only, p.Services, p.Create = config.Position{}, nil, nil, nil, nil, nil

@@ -167,7 +167,7 @@ func TestDigest(t *testing.T) {
 		if r != nil {
 			t.Fatal(r)
 		}
-		return selection.Digest(c.Namespace)
+		return selection.Digest(c.Namespace, "")
 	}
 	base := digest(tmpUser, alice)
 	if digest("\n# moved\n"+tmpUser+`except = ["root"]`, alice) != base {
@@ -190,5 +190,37 @@ func TestHomeThatIsNoPolydir(t *testing.T) {
 	_, r := Select(parse(t, strings.Replace(tmpUser, `"/tmp"`, `"$HOME"`, 1)), s)
 	if r == nil || r.Fault != FaultUser || !strings.Contains(r.Error(), "/bin") {
 		t.Error(r)
+	}
+}
+
+// The peer's names: <raw context>_<user>, and the context alone where shared.
+func TestInstanceNamesByContext(t *testing.T) {
+	m := selinux(session, "")
+	for keys, want := range map[string]string{
+		``:                       "{" + s2Label + "_alice [" + s2Label + "-s2_alice]}",
+		`shared = true`:          "{" + s2Label + " [" + s2Label + "-s2]}",
+		`instance_name = "$UID"`: "{" + s2Label + "_1001 [" + s2Label + "-s2_1001]}",
+	} {
+		rule := Rule{Config: &parse(t, tmpLevel+keys).Polydirs[0], Path: "/tmp", Parent: "/p"}
+		names, r := InstanceNames(rule, alice, m, s2Label, s2Label+"-s2")
+		if r != nil || fmt.Sprint(names) != want {
+			t.Errorf("%s: %v, want %s (%v)", keys, names, want, r)
+		}
+	}
+	// without a security module, a user's like any other
+	rule := Rule{Config: &parse(t, tmpLevel+"shared = true\nwithout_context = \"user\"").Polydirs[0], Path: "/tmp", Parent: "/p"}
+	if names, r := InstanceNames(rule, alice, machine); r != nil || names.Own != "alice" {
+		t.Error(names, r)
+	}
+	// a vector that the peer made on a real host
+	long := "system_u:object_r:tmp_t:s2:c1,c3,c5,c7,c9,c11,c13,c15,c17,c19,c21,c23,c25,c27"
+	rule = Rule{Config: &parse(t, tmpLevel).Polydirs[0], Path: "/tmp", Parent: "/p"}
+	if names, r := InstanceNames(rule, alice, m, long); r != nil || len(names.Own) != 80 || names.Own[:48] != long[:47]+"_" {
+		t.Error(names, r)
+	}
+	rule.Config.HashNames = true
+	names, _ := InstanceNames(rule, alice, m, "system_u:object_r:tmp_t:s2-s4:c1,c3")
+	if names.Own != "584b7353f36c493d93362241677942e9" {
+		t.Error(names)
 	}
 }

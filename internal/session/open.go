@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -51,7 +52,22 @@ func (c *call) open() *polyinst.Refusal {
 	if c.nothingToDo(selection) {
 		return nil
 	}
+	c.security = observe.Security(c.contextFrom(), c.who)
+	c.selection = selection
+	if c.args.RequireSELinux && !c.security.Active {
+		return hostFault(errors.New("require_selinux, but SELinux is not active here"))
+	}
 	return c.build(selection)
+}
+
+func (c *call) contextFrom() observe.ContextFrom {
+	switch {
+	case c.args.UseCurrentContext:
+		return observe.CurrentContext
+	case c.args.UseDefaultContext:
+		return observe.DefaultContext
+	}
+	return observe.ExecContext
 }
 
 // unsupportedArgs refuses what this build has not got, by its name.
@@ -60,10 +76,7 @@ func (c *call) unsupportedArgs() *polyinst.Refusal {
 		arg  string
 		used bool
 	}{
-		{"require_selinux", c.args.RequireSELinux},
 		{"unmount_on_close", c.args.UnmountOnClose},
-		{"use_current_context", c.args.UseCurrentContext},
-		{"use_default_context", c.args.UseDefaultContext},
 	} {
 		if missing.used {
 			return configFault(fmt.Errorf("PAM line: %s is not supported yet", missing.arg))
@@ -91,7 +104,7 @@ func (c *call) build(selection polyinst.Selection) *polyinst.Refusal {
 		}
 		return r
 	}
-	digest := selection.Digest(c.config.Namespace)
+	digest := selection.Digest(c.config.Namespace, c.security.Session)
 	if c.own != nil && c.own.User == c.who.User && c.own.Digest == digest && len(selection.Rules) > 0 {
 		c.stay("")
 		c.debug("the session is in its view already (mnt:[%d])", c.ns.Ino)
@@ -236,6 +249,7 @@ func (c *call) construct(selection polyinst.Selection, digest string, origin mnt
 	}
 	machine.ParentModeAny = c.args.IgnoreInstanceParentMode
 	machine.HashNames = c.args.GenHash
+	machine.Security = c.security
 	if c.req.InPlace {
 		// before going below the chroot, whose root may be no mount
 		if r := apply.Isolate(c.config.Namespace.Propagation); r != nil {
@@ -323,11 +337,7 @@ func (c *call) stage(selection polyinst.Selection, m polyinst.Machine) ([]*apply
 }
 
 func (c *call) stageRule(rule polyinst.Rule, m polyinst.Machine, view dirfd.View, before []*apply.Staged) (*apply.Staged, *polyinst.Refusal) {
-	names, r := polyinst.InstanceNames(rule, c.who, m)
-	if r != nil {
-		return nil, r
-	}
-	scene, r := observe.Rule(rule, c.who, names, view)
+	scene, r := observe.Rule(rule, c.who, m, view)
 	if r != nil {
 		return nil, r
 	}

@@ -57,6 +57,9 @@ type call struct {
 	ns     mntns.ID
 	rootID uint64         // mount id of the namespace's root
 	own    *record.Record // of the namespace that the host is in, if it is ours
+
+	security  polyinst.Security
+	selection polyinst.Selection
 }
 
 func (c *call) debug(format string, args ...any) {
@@ -214,6 +217,10 @@ func (c *call) rescued(r *polyinst.Refusal) bool {
 		return false
 	}
 	if !c.known && c.identify() != nil {
+		return false
+	}
+	if c.who.UID != 0 && c.security.Enforcing && c.selection.ByContext() {
+		// an enforced level is no comfort that one can be rescued without
 		return false
 	}
 	if c.config == nil {

@@ -1,0 +1,158 @@
+package observe
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"pam_polyinst/internal/config"
+	"pam_polyinst/internal/polyinst"
+	"pam_polyinst/internal/secontext"
+	"pam_polyinst/internal/selinuxfs"
+)
+
+// ContextFrom says which context of the host stands for the session's.
+type ContextFrom int
+
+// The values of ContextFrom.
+const (
+	ExecContext    ContextFrom = iota // set by pam_selinux or the host for its next execve
+	CurrentContext                    // the host's own: use_current_context
+	DefaultContext                    // what the policy's files say of the user: use_default_context
+)
+
+// Security asks what the security module gives this session.
+func Security(from ContextFrom, s polyinst.Subject) polyinst.Security {
+	if !selinuxfs.Active() {
+		return polyinst.Security{}
+	}
+	sec := polyinst.Security{Active: true, Enforcing: selinuxfs.Enforcing()}
+	var err error
+	switch from {
+	case CurrentContext:
+		sec.Session, err = selinuxfs.Current()
+	case DefaultContext:
+		sec.Session, err = defaultContext(s)
+	default:
+		sec.Session, err = selinuxfs.Exec()
+		if err == nil && sec.Session == "" {
+			err = fmt.Errorf("the session has no security context yet: `pam_selinux.so open` must stand before this line in the PAM stack (or use_default_context, use_current_context)")
+		}
+	}
+	if err != nil {
+		sec.Problem = err.Error()
+	}
+	return sec
+}
+
+// label finds out what the rule's instance is to be labelled, and returns the
+// contexts that name it: the canonical one first.
+func label(scene *Scene, rule polyinst.Rule, m polyinst.Machine) []string {
+	if !m.Security.Active {
+		return nil
+	}
+	polydir, err := polydirLabel(scene, rule)
+	if err != nil {
+		scene.Facts.LabelProblem = err.Error()
+		return nil
+	}
+	scene.Facts.Label = polydir
+	if !polyinst.ByContext(rule, m) || m.Security.Problem != "" {
+		return nil
+	}
+	contexts, err := memberContexts(rule.Config.Method, m.Security.Session, polydir)
+	if err != nil {
+		scene.Facts.LabelProblem = err.Error()
+		return nil
+	}
+	scene.Facts.Label = contexts[0]
+	return contexts
+}
+
+// polydirLabel is the label of the polydir, or the one that it will have.
+func polydirLabel(scene *Scene, rule polyinst.Rule) (string, error) {
+	if scene.Polydir.Missing {
+		l, err := defaultLabel(rule.Path)
+		if err != nil {
+			return "", err
+		}
+		if l == "" { // as the kernel would: after the directory that it is made in
+			return scene.Polydir.Parent.Xattr(selinuxfs.XattrLabel)
+		}
+		scene.Facts.CreateLabel = l
+		return l, nil
+	}
+	if !scene.Polydir.Dir.IsOpen() {
+		return "", nil // a problem of the polydir's, and told as such
+	}
+	raw, err := scene.Polydir.Dir.Xattr(selinuxfs.XattrLabel)
+	if err != nil {
+		return "", err
+	}
+	return spelled(raw), nil
+}
+
+// spelled is a context as the kernel spells it, or as it is where the policy
+// does not know it or does not let this domain ask.
+func spelled(raw string) string {
+	if canonical, err := selinuxfs.Canonical(raw); err == nil {
+		return canonical
+	}
+	return raw
+}
+
+// memberContexts are the spellings of the instance's context: for `context` the
+// policy computes it; for `level` it is the polydir's with the range of the
+// session, which older software did not write as the kernel does.
+func memberContexts(method config.Method, session, polydir string) ([]string, error) {
+	if method == config.MethodContext {
+		member, err := selinuxfs.Member(session, polydir)
+		if err != nil {
+			return nil, err
+		}
+		return []string{member}, nil
+	}
+	s, err := secontext.Parse(session)
+	if err != nil {
+		return nil, err
+	}
+	p, err := secontext.Parse(polydir)
+	if err != nil {
+		return nil, err
+	}
+	own := p.WithRange(s.Range).String()
+	if canonical, err := selinuxfs.Canonical(own); err == nil {
+		own = canonical
+	} else if !errors.Is(err, fs.ErrPermission) {
+		// in permissive mode an unknown context could be set, and mean nothing
+		return nil, err
+	}
+	contexts := []string{own}
+	if older := p.WithRange(secontext.Doubled(s.Range)).String(); older != own {
+		contexts = append(contexts, older)
+	}
+	return contexts, nil
+}
+
+// compareLabels notes how an existing instance is labelled.
+func compareLabels(scene *Scene) {
+	f := &scene.Facts
+	raw, err := scene.Instance.Xattr(selinuxfs.XattrLabel)
+	if err != nil {
+		f.Instance.Problem = problem(err)
+		return
+	}
+	f.InstanceLabel = spelled(raw)
+	want, err1 := secontext.Parse(f.Label)
+	have, err2 := secontext.Parse(f.InstanceLabel)
+	f.SameLevel = err1 == nil && err2 == nil && want.Range == have.Range
+}
+
+// defaultLabel is what the policy's files say of a path; empty where they say
+// nothing.
+func defaultLabel(string) (string, error) { return "", nil }
+
+// defaultContext is what the policy's files say of a user's session.
+func defaultContext(polyinst.Subject) (string, error) {
+	return "", fmt.Errorf("use_default_context is not supported yet")
+}
