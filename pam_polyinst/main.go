@@ -51,7 +51,7 @@ func parse(fields map[string][]string) session.Request {
 	return session.Request{
 		User: first("user"), Service: first("service"), TTY: first("tty"),
 		RUser: first("ruser"), RHost: first("rhost"),
-		Silent: first("silent") == "1", InPlace: first("inplace") == "1",
+		Silent: first("silent") == "1", InPlace: first("inplace") == "1", Back: first("back") == "1",
 		HostPID: pid, HostUID: uint32(uid), Args: fields["arg"],
 	}
 }

@@ -62,7 +62,11 @@ enum {
 enum { HELLO = 'H', DEADLINE = 'D', LOGLINE = 'L', TELL = 'U', REPORT = 'R', CANNOT = 'X' };
 
 /* What a report asks of the host. */
-enum { STAY = '-', JOIN = 'J', IN_PLACE = 'V', RETRY_IN_PLACE = 'P' };
+enum { STAY = '-', JOIN = 'J', JOIN_KEEP_BACK = 'K', IN_PLACE = 'V', RETRY_IN_PLACE = 'P' };
+
+/* PAM data: the namespace to return to at close, where the PAM line asks for
+ * that; otherwise nothing is kept between the calls. */
+static const char BACK[] = "pam_polyinst_back";
 
 /* The fixed part of a report; the text of the log line follows. */
 struct report {
@@ -158,15 +162,15 @@ static void say_hello(int sock)
 	close(pidfd);
 }
 
-/* Moves the socket to descriptor 3, stdio to /dev/null, and closes the rest:
- * whatever the host had open (keys, connections) ends here. */
-static int own_descriptors(int sock)
+/* Moves the socket to descriptor 3, the way back (if there is one) to 4, stdio
+ * to /dev/null, and closes the rest: whatever the host had open (keys,
+ * connections) ends here. */
+static int own_descriptors(int sock, int back)
 {
-	int fd = fcntl(sock, F_DUPFD, 3);
-	if (fd < 0 || (fd != 3 && dup3(fd, 3, O_CLOEXEC) < 0))
+	int fd = fcntl(sock, F_DUPFD, 5), way = back < 0 ? -1 : fcntl(back, F_DUPFD, 5);
+	if (fd < 0 || dup3(fd, 3, O_CLOEXEC) < 0 || (way >= 0 && dup3(way, 4, O_CLOEXEC) < 0))
 		_exit(1);
-	fcntl(3, F_SETFD, FD_CLOEXEC);
-	syscall(SYS_close_range, 4U, ~0U, 0U);
+	syscall(SYS_close_range, way < 0 ? 4U : 5U, ~0U, 0U);
 	for (fd = 0; fd < 3; fd++)
 		close(fd);
 	for (fd = 0; fd < 3; fd++)
@@ -220,11 +224,11 @@ static void own_deadline(void)
 }
 
 static void __attribute__((noreturn))
-worker(const struct call *call, int sock, pid_t host, char *request, size_t length)
+worker(const struct call *call, int sock, int back, pid_t host, char *request, size_t length)
 {
 	own_signals();
 	setsid(); /* off the terminal: ^Z there must not stop us (7-decisions) */
-	sock = own_descriptors(sock);
+	sock = own_descriptors(sock, back);
 	own_limits(sock);
 	umask(077);
 	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
@@ -250,7 +254,7 @@ worker(const struct call *call, int sock, pid_t host, char *request, size_t leng
 /* ---- the host ----------------------------------------------------------- */
 
 /* The question, as strings "key=value" each with its NUL. */
-static char *make_request(const struct call *call, bool in_place, size_t *length)
+static char *make_request(const struct call *call, bool in_place, int back, size_t *length)
 {
 	static const struct { const char *key; int item; } items[] = {
 		{ "user", PAM_USER }, { "service", PAM_SERVICE }, { "tty", PAM_TTY },
@@ -268,6 +272,7 @@ static char *make_request(const struct call *call, bool in_place, size_t *length
 	}
 	fprintf(f, "silent=%d%c", (call->flags & PAM_SILENT) != 0, 0);
 	fprintf(f, "inplace=%d%c", in_place, 0);
+	fprintf(f, "back=%d%c", back >= 0, 0);
 	fprintf(f, "pid=%ld%c", (long)getpid(), 0);
 	fprintf(f, "ruid=%lu%c", (unsigned long)getuid(), 0);
 	for (int i = 0; i < call->argc; i++)
@@ -406,12 +411,39 @@ static bool listen_to(const struct call *call, int sock, struct answer *a)
 	return true;
 }
 
+static void close_back(pam_handle_t *pamh, void *data, int status)
+{
+	(void)pamh;
+	(void)status;
+	close((int)(intptr_t)data - 1);
+}
+
+/* The descriptor of the way back, -1 if none is kept. */
+static int way_back(const struct call *call)
+{
+	const void *data = NULL;
+
+	if (call->open || pam_get_data(call->pamh, BACK, &data) != PAM_SUCCESS || !data)
+		return -1;
+	return (int)(intptr_t)data - 1;
+}
+
 /* The commit point (I-8): before setns nothing has happened to the host;
  * after it nothing can fail but the way to the working directory. */
 static int join(const struct call *call, const struct answer *a)
 {
-	if (unshare(CLONE_FS) < 0 || setns(a->pidfd, (int)a->report.nstypes) < 0)
-		return errno;
+	bool keep = a->report.action == JOIN_KEEP_BACK;
+	int back = keep ? open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC) : -1;
+
+	if ((keep && back < 0) || unshare(CLONE_FS) < 0 || setns(a->pidfd, (int)a->report.nstypes) < 0) {
+		int error = errno;
+		close_fd(&back);
+		return error;
+	}
+	if (keep && pam_set_data(call->pamh, BACK, (void *)(intptr_t)(back + 1), close_back) != PAM_SUCCESS)
+		close_fd(&back);
+	if (!call->open)
+		pam_set_data(call->pamh, BACK, NULL, NULL);
 	if (a->cwd < 0 || fchdir(a->cwd) < 0)
 		pam_syslog(call->pamh, LOG_WARNING, "the working directory is now /: %m");
 	return 0;
@@ -501,7 +533,8 @@ static int converse(const struct call *call, bool in_place, bool *retry)
 	sigset_t all, old, pending;
 	bool sends_sigchld, had_sigchld, in_time;
 	size_t length;
-	char *request = make_request(call, in_place, &length);
+	int back = way_back(call);
+	char *request = make_request(call, in_place, back, &length);
 
 	if (!a || !request) {
 		free(a);
@@ -530,7 +563,7 @@ static int converse(const struct call *call, bool in_place, bool *retry)
 	had_sigchld = sigismember(&pending, SIGCHLD);
 	pid_t pid = fork_worker(&sends_sigchld);
 	if (pid == 0)
-		worker(call, pair[1], host, request, length);
+		worker(call, pair[1], back, host, request, length);
 	error = errno;
 	close(pair[1]);
 	if (pid < 0) {
@@ -542,7 +575,7 @@ static int converse(const struct call *call, bool in_place, bool *retry)
 	in_time = listen_to(call, pair[0], a);
 	error = 0;
 	if (a->reported && a->report.code == PAM_SUCCESS) {
-		if (a->report.action == JOIN)
+		if (a->report.action == JOIN || a->report.action == JOIN_KEEP_BACK)
 			error = join(call, a);
 		else if (a->report.action == IN_PLACE && (a->cwd < 0 || fchdir(a->cwd) < 0))
 			(void)!chdir("/");

@@ -47,6 +47,7 @@ type Action byte
 const (
 	Stay         Action = '-' // change nothing
 	Join         Action = 'J' // join the worker's namespaces
+	JoinKeepBack Action = 'K' // the same, and keep a descriptor of the way back until close
 	InPlace      Action = 'V' // the view stands in the host's own new namespace
 	RetryInPlace Action = 'P' // nothing was made: call again, built in place
 )
@@ -86,7 +87,7 @@ type Report struct {
 	Cwd      dirfd.Dir // the working directory in the new view
 }
 
-// Report sends the answer. For Join and InPlace it returns only when the host
+// Report sends the answer. For a join and InPlace it returns only when the host
 // has said how that went: nil if it stands in the new view.
 func (c Conn) Report(r Report) error {
 	packet := []byte{'R', byte(r.Action), byte(r.Code), byte(r.Priority)}
@@ -99,7 +100,7 @@ func (c Conn) Report(r Report) error {
 	if err := c.send(packet, control); err != nil {
 		return fmt.Errorf("the host does not listen: %w", err)
 	}
-	if r.Action != Join && r.Action != InPlace {
+	if r.Action == Stay || r.Action == RetryInPlace {
 		return nil
 	}
 	var word [4]byte
@@ -119,6 +120,9 @@ func (c Conn) Report(r Report) error {
 		return nil
 	}
 }
+
+// BackFD is the descriptor of the way back in a worker that was given one.
+const BackFD = 4
 
 // clip makes one line of a text: control characters, which could forge a line
 // of the log, become "?".

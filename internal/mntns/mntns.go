@@ -56,6 +56,15 @@ func OwnID() (ID, error) {
 	return ns.ID, nil
 }
 
+// FromFD makes an NS of a descriptor, which it then owns.
+func FromFD(fd int) (NS, error) {
+	id, err := identify(fd)
+	if err != nil {
+		return NS{}, fmt.Errorf("stat of a namespace: %w", err)
+	}
+	return NS{fd, id}, nil
+}
+
 func open(path string) (NS, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -1,10 +1,13 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 
+	"pam_polyinst/internal/apply"
 	"pam_polyinst/internal/config"
 	"pam_polyinst/internal/hostconn"
+	"pam_polyinst/internal/mntns"
 	"pam_polyinst/internal/reap"
 )
 
@@ -17,7 +20,47 @@ func Close(req Request, host Host) {
 	if err := c.removeTmpdirs(); err != nil {
 		host.Log(hostconn.Warning, fmt.Sprintf("close: %v; `polyinst gc` removes what is left", err))
 	}
+	if req.Back {
+		err := c.goBack()
+		if err == nil {
+			return
+		}
+		host.Log(hostconn.Warning, fmt.Sprintf("close: the host stays in the session's view: %v", err))
+	}
 	c.stay("")
+}
+
+// goBack leads the host to the view that it had before it opened the session,
+// which its descriptor stands for (unmount_on_close). An error is returned only
+// where nothing was reported yet.
+func (c *call) goBack() error {
+	ns, err := mntns.FromFD(hostconn.BackFD)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	if same, err := ns.SameUserNamespace(); err != nil || !same {
+		return errors.Join(errors.New("the view before it belongs to another user namespace"), err)
+	}
+	if err := ns.Enter(); err != nil {
+		return err
+	}
+	var outer []string
+	if c.own != nil {
+		for _, p := range c.own.Polydirs {
+			outer = append(outer, p.Path)
+		}
+	}
+	cwd, err := apply.WorkingDir(c.cwd, outer, 0)
+	if err != nil {
+		return err
+	}
+	defer cwd.Close()
+	err = c.host.Report(hostconn.Report{Action: hostconn.Join, Code: hostconn.Success, NSTypes: mntns.NewMount, Cwd: cwd})
+	if err != nil {
+		c.host.Log(hostconn.Warning, "close: "+err.Error())
+	}
+	return nil
 }
 
 // removeTmpdirs removes the tmpdir instances of the namespace that the host is

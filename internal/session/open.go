@@ -29,9 +29,6 @@ func (c *call) open() *polyinst.Refusal {
 	if c.args, err = config.ParseArgs(c.req.Args); err != nil {
 		return configFault(fmt.Errorf("PAM line: %w", err))
 	}
-	if r := c.unsupportedArgs(); r != nil {
-		return r
-	}
 	if r := c.loadConfig(); r != nil {
 		return r
 	}
@@ -68,21 +65,6 @@ func (c *call) contextFrom() observe.ContextFrom {
 		return observe.DefaultContext
 	}
 	return observe.ExecContext
-}
-
-// unsupportedArgs refuses what this build has not got, by its name.
-func (c *call) unsupportedArgs() *polyinst.Refusal {
-	for _, missing := range []struct {
-		arg  string
-		used bool
-	}{
-		{"unmount_on_close", c.args.UnmountOnClose},
-	} {
-		if missing.used {
-			return configFault(fmt.Errorf("PAM line: %s is not supported yet", missing.arg))
-		}
-	}
-	return nil
 }
 
 // nothingToDo answers at once where no polydir applies and there is no record
@@ -232,7 +214,7 @@ func (c *call) joinHostView(outer []string) *polyinst.Refusal {
 		return hostFault(err)
 	}
 	defer cwd.Close()
-	err = c.host.Report(hostconn.Report{Action: hostconn.Join, Code: hostconn.Success, NSTypes: mntns.NewMount, Cwd: cwd,
+	err = c.host.Report(hostconn.Report{Action: c.action(), Code: hostconn.Success, NSTypes: mntns.NewMount, Cwd: cwd,
 		Priority: hostconn.Info, Text: fmt.Sprintf("session opened for %q in the host's view", c.who.User)})
 	if err != nil {
 		c.host.Log(hostconn.Err, err.Error())
@@ -312,8 +294,14 @@ func (c *call) construct(selection polyinst.Selection, digest string, origin mnt
 }
 
 func (c *call) action() hostconn.Action {
-	if c.req.InPlace {
+	switch {
+	case c.req.InPlace:
+		if c.args.UnmountOnClose {
+			c.host.Log(hostconn.Warning, "unmount_on_close: this host cannot return to its view (CAP_SYS_CHROOT); it keeps the session's")
+		}
 		return hostconn.InPlace
+	case c.args.UnmountOnClose:
+		return hostconn.JoinKeepBack
 	}
 	return hostconn.Join
 }

@@ -23,6 +23,7 @@ type Request struct {
 	User, Service, TTY, RUser, RHost string
 	Silent                           bool
 	InPlace                          bool // the host has unshared itself: build in its namespace
+	Back                             bool // at close: the host kept a way back, hostconn.BackFD
 	HostPID                          int
 	HostUID                          uint32 // the host's real uid
 	Args                             []string

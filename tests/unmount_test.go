@@ -1,0 +1,38 @@
+package tests
+
+import (
+	"testing"
+
+	"pam_polyinst/tests/host"
+)
+
+// With unmount_on_close the host returns to the view that it had: one that
+// opens sessions one after another never mixes them.
+func TestUnmountOnClose(t *testing.T) {
+	story(t, tmpdir, nil, func(h *host.Host) {
+		h.PAM("pamhost", host.Stack(session+" unmount_on_close")...)
+		h.AddUser("alice")
+		tr := h.PamHost(script("cwd:/tmp", "snapshot:before", "open", "snapshot:open", "exec:touch /tmp/x; "+place, "close", "snapshot:closed", "end", "snapshot:end")...)
+		tr.RC("open", host.PAMSuccess)
+		tr.RC("close", host.PAMSuccess)
+		h.Unchanged("open and close", tr.Snapshot("before"), tr.Snapshot("closed"))
+		h.Unchanged("open, close and end", tr.Snapshot("before"), tr.Snapshot("end"))
+		if tr.Step("exec").Text == h.Place("/tmp") {
+			t.Error("the session was in the public /tmp")
+		}
+		if n := instances(h); len(n) > 0 {
+			t.Errorf("the parent holds %v", n)
+		}
+		// one close-on-exec descriptor is held in between, and no more
+		held := len(tr.Snapshot("open")["fds"]) - len(tr.Snapshot("before")["fds"])
+		host.Equal(h, "descriptors held in between", held, 1)
+	})
+}
+
+// Without it nothing is held.
+func TestNothingIsHeldWithoutUnmountOnClose(t *testing.T) {
+	hostStory(t, func(h *host.Host) {
+		tr := h.PamHost(script("snapshot:before", "open", "snapshot:open", "close", "end")...)
+		host.Equal(h, "descriptors", len(tr.Snapshot("open")["fds"]), len(tr.Snapshot("before")["fds"]))
+	})
+}
