@@ -15,6 +15,7 @@ import (
 	"unsafe"
 
 	"pam_polyinst/internal/hostconn"
+	"pam_polyinst/internal/mntns"
 	"pam_polyinst/internal/session"
 )
 
@@ -47,12 +48,13 @@ func parse(fields map[string][]string) session.Request {
 		return ""
 	}
 	pid, _ := strconv.Atoi(first("pid"))
+	ns, _ := strconv.ParseUint(first("ns"), 10, 64)
 	uid, _ := strconv.ParseUint(first("ruid"), 10, 32)
 	return session.Request{
 		User: first("user"), Service: first("service"), TTY: first("tty"),
 		RUser: first("ruser"), RHost: first("rhost"),
 		Silent: first("silent") == "1", InPlace: first("inplace") == "1", Back: first("back") == "1",
-		HostPID: pid, HostUID: uint32(uid), Args: fields["arg"],
+		HostNS: mntns.ID(ns), HostPID: pid, HostUID: uint32(uid), Args: fields["arg"],
 	}
 }
 

@@ -19,13 +19,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <grp.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/single_threaded.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <syslog.h>
 #include <time.h>
@@ -54,12 +55,13 @@ enum {
 	DEADLINE_MS = 30000,  /* one whole call, until the worker sets another */
 	GRACE_MS = 1000,      /* what a killed worker gets to be gone */
 	MESSAGE_MAX = 8192,   /* one message of the worker */
+	MOUNTS_MAX = 64,      /* mounts that one worker attaches in place */
 	MIN_ADDRESS_SPACE_MB = 900, /* the Go runtime reserves about 0.8 GB */
 };
 
 /* One message of the worker; the first byte says which (hostconn.go). CANNOT
  * comes from here: the worker says why Go will not answer. */
-enum { HELLO = 'H', DEADLINE = 'D', LOGLINE = 'L', TELL = 'U', REPORT = 'R', CANNOT = 'X' };
+enum { HELLO = 'H', DEADLINE = 'D', LOGLINE = 'L', TELL = 'U', MOUNTED = 'M', REPORT = 'R', CANNOT = 'X' };
 
 /* What a report asks of the host. */
 enum { STAY = '-', JOIN = 'J', JOIN_KEEP_BACK = 'K', IN_PLACE = 'V', RETRY_IN_PLACE = 'P' };
@@ -94,6 +96,8 @@ struct answer {
 	char why[MESSAGE_MAX]; /* why there is no answer, where the worker said so */
 	int pidfd;
 	int cwd;
+	int mounts[MOUNTS_MAX]; /* attached in place, so far as is known */
+	int mounted;
 };
 
 /* The host's view, to go back to when building in place was refused. */
@@ -231,6 +235,7 @@ worker(const struct call *call, int sock, int back, pid_t host, char *request, s
 	sock = own_descriptors(sock, back);
 	own_limits(sock);
 	umask(077);
+	setgroups(0, NULL); /* the host's groups are nobody's here */
 	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
 		cannot(sock, "the host process is not root: a session can only be given a namespace by root");
 	/* after the change of ids, which clears both; dumpable, so that the
@@ -260,7 +265,7 @@ static char *make_request(const struct call *call, bool in_place, int back, size
 		{ "user", PAM_USER }, { "service", PAM_SERVICE }, { "tty", PAM_TTY },
 		{ "ruser", PAM_RUSER }, { "rhost", PAM_RHOST },
 	};
-	char *request = NULL;
+	char *request = NULL, ns[32] = "";
 	FILE *f = open_memstream(&request, length);
 
 	if (!f)
@@ -271,6 +276,8 @@ static char *make_request(const struct call *call, bool in_place, int back, size
 			fprintf(f, "%s=%s%c", items[i].key, (const char *)value, 0);
 	}
 	fprintf(f, "silent=%d%c", (call->flags & PAM_SILENT) != 0, 0);
+	if (readlink("/proc/self/ns/mnt", ns, sizeof ns - 1) > 5) /* mnt:[INODE] */
+		fprintf(f, "ns=%lu%c", strtoul(ns + 5, NULL, 10), 0);
 	fprintf(f, "inplace=%d%c", in_place, 0);
 	fprintf(f, "back=%d%c", back >= 0, 0);
 	fprintf(f, "pid=%ld%c", (long)getpid(), 0);
@@ -365,6 +372,12 @@ static bool receive(const struct call *call, int sock, struct answer *a, int64_t
 	case TELL:
 		memcpy(a->tell, buf + 1, (size_t)n);
 		break;
+	case MOUNTED:
+		if (fd >= 0 && a->mounted < MOUNTS_MAX) {
+			a->mounts[a->mounted++] = fd;
+			fd = -1;
+		}
+		break;
 	case CANNOT:
 		memcpy(a->why, buf + 1, (size_t)n);
 		break;
@@ -411,10 +424,8 @@ static bool listen_to(const struct call *call, int sock, struct answer *a)
 	return true;
 }
 
-static void close_back(pam_handle_t *pamh, void *data, int status)
+static void close_back(pam_handle_t *pamh __attribute__((unused)), void *data, int status __attribute__((unused)))
 {
-	(void)pamh;
-	(void)status;
 	close((int)(intptr_t)data - 1);
 }
 
@@ -456,23 +467,22 @@ static void save_view(struct view *v)
 	v->cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* Goes back to the saved view, if that is permitted. If not, the host keeps a
- * copy of it in which the worker has left nothing (I-9). */
-static void restore_view(const struct view *v)
+/* Takes off what a worker that died has left, and goes back to the saved view,
+ * if that is permitted. If not, the host keeps a copy that looks like it (I-9). */
+static void restore_view(const struct view *v, const struct answer *a)
 {
+	char path[32];
+
+	for (int i = a->mounted - 1; i >= 0; i--) {
+		snprintf(path, sizeof path, "/proc/self/fd/%d", a->mounts[i]);
+		umount2(path, MNT_DETACH); /* EINVAL: it was not attached, or is off already */
+	}
 	if (v->ns < 0 || v->root < 0 || setns(v->ns, CLONE_NEWNS) < 0)
 		return;
 	if (fchdir(v->root) < 0 || chroot(".") < 0)
 		return;
 	if (v->cwd < 0 || fchdir(v->cwd) < 0)
 		(void)!chdir("/");
-}
-
-static void forget_view(struct view *v)
-{
-	close_fd(&v->ns);
-	close_fd(&v->root);
-	close_fd(&v->cwd);
 }
 
 /* Sees the worker off: told how the join went, waited for, killed if it
@@ -549,8 +559,7 @@ static int converse(const struct call *call, bool in_place, bool *retry)
 	if (in_place) {
 		save_view(&view);
 		if (unshare(CLONE_NEWNS) < 0) {
-			result = no_answer(call, errno == EPERM ?
-				"unshare: the host lacks CAP_SYS_ADMIN, which a new mount namespace needs" : "unshare", errno);
+			result = no_answer(call, "unshare (a mount namespace needs CAP_SYS_ADMIN)", errno);
 			close(pair[0]);
 			close(pair[1]);
 			goto out;
@@ -602,11 +611,15 @@ static int converse(const struct call *call, bool in_place, bool *retry)
 		pam_error(call->pamh, "%s", a->tell);
 undo:
 	if (in_place && !(a->reported && a->report.action == IN_PLACE && result == PAM_SUCCESS))
-		restore_view(&view);
+		restore_view(&view, a);
 out:
-	forget_view(&view);
+	close_fd(&view.ns);
+	close_fd(&view.root);
+	close_fd(&view.cwd);
 	close_fd(&a->pidfd);
 	close_fd(&a->cwd);
+	while (a->mounted > 0)
+		close(a->mounts[--a->mounted]);
 	free(a);
 	free(request);
 	return result;

@@ -24,8 +24,8 @@ func TestGcTakesOnlyItsOwn(t *testing.T) {
 			h.Mkdir(parent+"/"+name, 0o755, 0, 0)
 			h.WriteFile(parent+"/"+name+"/file", "")
 		}
-		h.WriteFile(parent+"/.lock/"+f[2]+"-kept", "")
-		h.WriteFile(parent+"/.lock/.tmpdir."+f[2]+"."+f[3]+".gone", "")
+		h.Mkdir(parent+"/.lock/"+f[2]+"-kept", 0, 0, 0)
+		h.Mkdir(parent+"/.lock/.tmpdir."+f[2]+"."+f[3]+".gone", 0, 0, 0)
 
 		dry := h.MustRun("polyinst", "gc", "--dry-run")
 		host.Equal(h, "dry run", strings.Count(dry, "would remove"), 3)
@@ -75,7 +75,7 @@ func TestGcForgetsEndedNamespaces(t *testing.T) {
 		h.MustRun("su", "alice", "-c", "true")
 		p := h.Start("su", "alice", "-c", "echo ready; cat")
 		p.Expect("ready")
-		h.WriteFile("/run/polyinst/mnt.1", strings.Replace(h.Sh("cat /run/polyinst/mnt.* | head -1"), `"Ino":`, `"Ino":1`, 1), 0o600)
+		h.WriteFile("/run/polyinst/mnt.1", strings.Replace(h.Sh("cat /run/polyinst/mnt.* | head -1"), `"NS":`, `"NS":1`, 1), 0o600)
 		h.MustRun("polyinst", "gc")
 		host.Equal(h, "records", len(h.Names("/run/polyinst")), 1)
 		p.CloseInput()
@@ -97,5 +97,19 @@ func TestRepair(t *testing.T) {
 		if r := h.Cmd("polyinst", "prepare", "--repair", instance("bob")); r.Code == 0 {
 			t.Errorf("repaired a link:\n%s", r)
 		}
+	})
+}
+
+// A broken file does not stop the collection of what recorded sessions left.
+func TestGcWithABrokenFile(t *testing.T) {
+	story(t, tmpdir, []string{"pamhost"}, func(h *host.Host) {
+		h.AddUser("alice")
+		killed := h.PamHostCommand(script("open", "exec:echo ready", "pause", "close", "end")...).Start()
+		killed.Expect("ready")
+		killed.KillHard()
+		h.Config("broken")
+		r := h.Cmd("polyinst", "gc")
+		host.Equal(h, "exit status", r.Code, 1)
+		host.Equal(h, "instances", len(instances(h)), 0)
 	})
 }

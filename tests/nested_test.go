@@ -167,7 +167,7 @@ func TestStaleRecordIsNotBelieved(t *testing.T) {
 		h.MustRun("su", "alice", "-c", "true")
 		h.WriteFile("/run/nest/container", `#!/bin/sh
 ino=$(stat -Lc %i /proc/self/ns/mnt)
-for f in /run/polyinst/mnt.*; do sed "s/\"Ino\":[0-9]*/\"Ino\":$ino/" $f > /run/stale; done
+for f in /run/polyinst/mnt.*; do sed "s/\"NS\":[0-9]*/\"NS\":$ino/" $f > /run/stale; done
 chmod 600 /run/stale; mv /run/stale /run/polyinst/mnt.$ino
 mount -t tmpfs none /mnt; touch /mnt/here; runuser root -c "ls /mnt"
 `, 0o755)

@@ -53,7 +53,7 @@ func check(conf string, accept bool) error {
 			return err
 		}
 	}
-	fmt.Printf("%s: no problem in %d files, %d polydirs\n", files.Main.Name, len(files.All()), len(c.Polydirs))
+	fmt.Printf("%s: no problem (files: %d, polydirs: %d)\n", files.Main.Name, len(files.All()), len(c.Polydirs))
 	if accept {
 		fmt.Printf("kept as the last good configuration: %s/%s\n", observe.StateDir, observe.LastGoodName())
 	}

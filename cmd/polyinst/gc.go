@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
+	"pam_polyinst/internal/config"
 	"pam_polyinst/internal/reap"
 )
 
@@ -21,9 +24,14 @@ session uses, nor, without --orphans, a persistent instance.`,
   polyinst gc --orphans --dry-run`,
 		Args: none,
 		RunE: func(*cobra.Command, []string) error {
-			c, _, err := load(conf, true)
-			if err != nil {
-				return err
+			c, _, broken := load(conf, true)
+			if broken != nil {
+				// what live records name can be collected all the same
+				if !errors.Is(broken, errReported) {
+					fmt.Fprintln(os.Stderr, "polyinst:", broken)
+				}
+				fmt.Fprintln(os.Stderr, "polyinst: without a configuration only the parents of recorded sessions are looked at")
+				c = &config.Config{}
 			}
 			verb := "removed"
 			if options.DryRun {
@@ -35,7 +43,13 @@ session uses, nor, without --orphans, a persistent instance.`,
 			for _, p := range parents(c, false) {
 				where = append(where, reap.Parent{Path: p.path, Prefix: p.prefix})
 			}
-			return reap.Collect(where, options)
+			if err := reap.Collect(where, options); err != nil {
+				return err
+			}
+			if broken != nil {
+				return errReported
+			}
+			return nil
 		},
 	}
 	confFlag(cmd, &conf)

@@ -23,10 +23,11 @@ type Staged struct {
 	Root    dirfd.ID // the root directory of Mount
 	MountID uint64
 
-	locks    dirfd.Dir
-	lock     dirfd.File
-	parent   dirfd.Dir // of a new tmpdir instance, to remove it again
-	attached bool
+	locks     dirfd.Dir
+	lock      dirfd.File
+	lockLabel string
+	parent    dirfd.Dir // of a new tmpdir instance, to remove it again
+	attached  bool
 }
 
 // Close releases the handles and the lock; what is attached stays.
@@ -43,7 +44,7 @@ func (s *Staged) Undo() {
 	s.Mount.Close()
 	if s.parent.IsOpen() {
 		_ = s.parent.RemoveTree(s.Step.Name, nil)
-		_ = s.locks.Unlink(s.Step.Name)
+		_ = s.locks.Rmdir(s.Step.Name)
 	}
 	s.Close()
 }
@@ -115,7 +116,7 @@ func createPolydir(staged *Staged, way *dirfd.Way, s polyinst.Subject) error {
 		}
 		defer dirfd.ActAsRoot()
 	}
-	err := way.Parent.Mkdir(way.Name, 0o700)
+	err := labelled(want.Label, func() error { return way.Parent.Mkdir(way.Name, 0o700) })
 	if err != nil && !dirfd.IsExist(err) {
 		return err
 	}
@@ -133,12 +134,6 @@ func createPolydir(staged *Staged, way *dirfd.Way, s polyinst.Subject) error {
 		return fmt.Errorf("%s: is a %s, not a directory", dir.Path(), st.TypeName())
 	}
 	if made {
-		if want.Label != "" {
-			err = dir.SetXattr(selinuxfs.XattrLabel, want.Label)
-		}
-		if err != nil {
-			return err
-		}
 		if want.AsUser {
 			err = dir.SetMode(want.Owner.Mode)
 		} else {
@@ -178,11 +173,7 @@ func cloneInstance(staged *Staged, scene *observe.Scene, s polyinst.Subject) (mo
 		return mountfd.Mount{}, err
 	}
 	defer dir.Close()
-	content := observe.InstanceRecord(s.UID)
-	if step.Shared {
-		content = observe.SharedRecord()
-	}
-	if err := staged.lock.Rewrite(content); err != nil {
+	if err := noteOpen(staged.lock, step.Shared, s.UID); err != nil {
 		return mountfd.Mount{}, err
 	}
 	return mountfd.Clone(dir)
@@ -214,13 +205,32 @@ func instanceParent(step *polyinst.Step, scene *observe.Scene) (dirfd.Dir, error
 	return dir, nil
 }
 
-// openLocks opens the directory of the lock files, <parent>/.lock, which only
-// root can open, because whoever can open a file can lock it.
-func openLocks(staged *Staged, parent dirfd.Dir) error {
-	if err := parent.Mkdir(polyinst.LockDir, 0o700); err != nil && !dirfd.IsExist(err) {
+// labelled runs f, whose new directories get the label; none is no label.
+func labelled(label string, f func() error) error {
+	if label == "" {
+		return f()
+	}
+	if err := selinuxfs.SetFSCreate(label); err != nil {
 		return err
 	}
+	err := f()
+	return errors.Join(err, selinuxfs.SetFSCreate(""))
+}
+
+// openLocks opens the directory of the locks, <parent>/.lock, which only root
+// can enter, because whoever can open a lock can hold it.
+func openLocks(staged *Staged, parent dirfd.Dir) error {
 	var err error
+	if staged.Step.Label != "" {
+		// every login program must be able to use what another one made
+		if staged.lockLabel, err = parent.Xattr(selinuxfs.XattrLabel); err != nil {
+			return err
+		}
+	}
+	err = labelled(staged.lockLabel, func() error { return parent.Mkdir(polyinst.LockDir, 0o700) })
+	if err != nil && !dirfd.IsExist(err) {
+		return err
+	}
 	if staged.locks, err = parent.LookupHere(polyinst.LockDir); err != nil {
 		return err
 	}
@@ -231,20 +241,24 @@ func openLocks(staged *Staged, parent dirfd.Dir) error {
 	if !st.IsDir() {
 		return fmt.Errorf("%s: is a %s, not a directory", staged.locks.Path(), st.TypeName())
 	}
-	if err := dirfd.TrustedFile(staged.locks.Path(), st); err != nil {
-		return err
-	}
-	return nil
+	return dirfd.TrustedFile(staged.locks.Path(), st)
 }
 
-// takeLock takes the lock of the instance. gc removes lock files, with their
-// lock held: one that it removed between our open and our lock is not the one
-// that the next session will open.
+// takeLock takes the lock of the instance. gc removes locks while it holds
+// them: one that it removed between our open and our lock is not the one that
+// the next session will open.
 func takeLock(staged *Staged, kind dirfd.LockKind) error {
 	for {
 		staged.lock.Close()
-		var err error
-		if staged.lock, err = staged.locks.CreateFile(staged.Step.Name); err != nil {
+		err := labelled(staged.lockLabel, func() error {
+			return staged.locks.Mkdir(staged.Step.Name, observe.LockOfNobody)
+		})
+		if err != nil && !dirfd.IsExist(err) {
+			return err
+		}
+		if staged.lock, err = staged.locks.OpenLock(staged.Step.Name); dirfd.IsNotExist(err) {
+			continue
+		} else if err != nil {
 			return err
 		}
 		if err := staged.lock.Lock(kind); err != nil {
@@ -258,6 +272,23 @@ func takeLock(staged *Staged, kind dirfd.LockKind) error {
 			return nil
 		}
 	}
+}
+
+// noteOpen keeps with the lock whose the instance is, and that it was opened
+// now.
+func noteOpen(lock dirfd.File, shared bool, uid uint32) error {
+	st, err := lock.Stat()
+	if err != nil {
+		return err
+	}
+	owner, mode := uid, uint32(observe.LockOfOne)
+	if shared {
+		owner, mode = 0, observe.LockOfMany
+	}
+	if st.UID != owner || st.Mode != mode {
+		err = lock.SetOwner(owner, 0, mode)
+	}
+	return errors.Join(err, lock.Touch())
 }
 
 // existingInstance is the approved instance, still there under the lock.
@@ -305,8 +336,12 @@ func makeInstance(staged *Staged, parent dirfd.Dir, s polyinst.Subject) (dirfd.D
 	dir, err := parent.LookupHere(step.Name)
 	switch {
 	case err == nil:
-		// another session was faster; what it made is judged like any other
-		err = checkNew(dir, step)
+		// another session was faster, or an earlier one did not finish
+		var unfinished bool
+		if unfinished, err = checkNew(dir, step); unfinished {
+			dir.Close()
+			dir, err = makeNamed(parent, step)
+		}
 	case dirfd.IsNotExist(err):
 		dir, err = makeNamed(parent, step)
 	}
@@ -322,45 +357,68 @@ func makeInstance(staged *Staged, parent dirfd.Dir, s polyinst.Subject) (dirfd.D
 
 func makeNamed(parent dirfd.Dir, step *polyinst.Step) (dirfd.Dir, error) {
 	temporary := polyinst.NewPrefix + step.Name
+	dir, err := makeUnder(parent, temporary, step)
+	if err != nil {
+		return dirfd.Dir{}, err
+	}
+	if err = finish(dir, step); err == nil {
+		err = parent.Rename(temporary, step.Name)
+	}
+	if err == nil {
+		return dir, nil
+	}
+	dir.Close()
+	if !dirfd.IsDenied(err) {
+		return dirfd.Dir{}, err
+	}
+	// SELinux's stock policies let a login program make directories in an
+	// instance parent, but not rename them. Then the mode tells: until it is
+	// finished, the instance is root's with mode 0000.
 	if err := parent.RemoveTree(temporary, nil); err != nil {
 		return dirfd.Dir{}, err
 	}
-	if err := parent.Mkdir(temporary, 0o700); err != nil {
+	if dir, err = makeUnder(parent, step.Name, step); err != nil {
 		return dirfd.Dir{}, err
 	}
-	dir, err := parent.LookupHere(temporary)
-	if err != nil {
-		return dirfd.Dir{}, err
-	}
-	if step.Label != "" {
-		err = dir.SetXattr(selinuxfs.XattrLabel, step.Label)
-	}
-	if err == nil {
-		err = dir.SetOwner(step.Owner.UID, step.Owner.GID, step.Owner.Mode)
-	}
-	if err == nil {
-		err = parent.Rename(temporary, step.Name)
-	}
-	if err != nil {
+	if err := finish(dir, step); err != nil {
 		dir.Close()
 		return dirfd.Dir{}, err
 	}
 	return dir, nil
 }
 
+// makeUnder makes the empty, unfinished instance; what a dead session left
+// under the name goes first.
+func makeUnder(parent dirfd.Dir, name string, step *polyinst.Step) (dirfd.Dir, error) {
+	if err := parent.RemoveTree(name, nil); err != nil {
+		return dirfd.Dir{}, err
+	}
+	if err := labelled(step.Label, func() error { return parent.Mkdir(name, 0) }); err != nil {
+		return dirfd.Dir{}, err
+	}
+	return parent.LookupHere(name)
+}
+
+// finish fills the instance, and as the last thing gives it its owner and mode.
+func finish(dir dirfd.Dir, step *polyinst.Step) error {
+	return dir.SetOwner(step.Owner.UID, step.Owner.GID, step.Owner.Mode)
+}
+
 // checkNew judges an instance that another session made between our look and
-// our lock.
-func checkNew(dir dirfd.Dir, step *polyinst.Step) error {
+// our lock, as existing ones are judged.
+func checkNew(dir dirfd.Dir, step *polyinst.Step) (unfinished bool, err error) {
 	st, err := dir.Stat()
 	switch {
 	case err != nil:
-		return err
+		return false, err
 	case !st.IsDir():
-		return fmt.Errorf("instance %q: is a %s, not a directory", dir.Path(), st.TypeName())
+		return false, fmt.Errorf("instance %q: is a %s, not a directory", dir.Path(), st.TypeName())
+	case polyinst.Unfinished(polyinst.Owner{UID: st.UID, GID: st.GID, Mode: st.Mode}):
+		return true, nil
 	case st.UID != step.Owner.UID:
-		return fmt.Errorf("instance %q: owned by uid %d, want %d", dir.Path(), st.UID, step.Owner.UID)
+		return false, fmt.Errorf("instance %q: owned by uid %d, want %d", dir.Path(), st.UID, step.Owner.UID)
 	}
-	return nil
+	return false, nil
 }
 
 func hostFault(path string, err error) *polyinst.Refusal {

@@ -22,14 +22,15 @@ type ID struct {
 // Stat is what statx(2) says of a handle.
 type Stat struct {
 	ID
-	UID, GID  uint32
-	Mode      uint32 // permission bits with set-id and sticky
-	Type      uint32 // S_IFMT
-	Nlink     uint32
-	Size      int64
-	ModTime   int64  // seconds since the epoch
-	MountID   uint64 // not unique over time
-	MountRoot bool   // the root of a mount
+	UID, GID uint32
+	Mode     uint32 // permission bits with set-id and sticky
+	Type     uint32 // S_IFMT
+	Nlink    uint32
+	Size     int64
+	ModTime  int64 // seconds since the epoch
+	MountID  uint64
+	// MountUnique: MountID is never used again, as Linux has it from 6.8 on.
+	MountUnique bool
 }
 
 // IsDir tells whether the handle is a directory.
@@ -130,21 +131,22 @@ func (d Dir) Stat() (Stat, error) {
 
 func statAt(fd int, name string, flags int, label string) (Stat, error) {
 	var x unix.Statx_t
-	mask := unix.STATX_BASIC_STATS | unix.STATX_MNT_ID
+	mask := unix.STATX_BASIC_STATS | unix.STATX_MNT_ID | unix.STATX_MNT_ID_UNIQUE
 	if err := unix.Statx(fd, name, flags|unix.AT_SYMLINK_NOFOLLOW, mask, &x); err != nil {
 		return Stat{}, pathError("stat", label, err)
 	}
 	return Stat{
-		ID:        ID{Dev: unix.Mkdev(x.Dev_major, x.Dev_minor), Ino: x.Ino},
-		UID:       x.Uid,
-		GID:       x.Gid,
-		Mode:      uint32(x.Mode) & 0o7777,
-		Type:      uint32(x.Mode) & unix.S_IFMT,
-		Nlink:     x.Nlink,
-		Size:      int64(x.Size),
-		ModTime:   x.Mtime.Sec,
-		MountID:   x.Mnt_id,
-		MountRoot: x.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0,
+		ID:      ID{Dev: unix.Mkdev(x.Dev_major, x.Dev_minor), Ino: x.Ino},
+		UID:     x.Uid,
+		GID:     x.Gid,
+		Mode:    uint32(x.Mode) & 0o7777,
+		Type:    uint32(x.Mode) & unix.S_IFMT,
+		Nlink:   x.Nlink,
+		Size:    int64(x.Size),
+		ModTime: x.Mtime.Sec,
+		MountID: x.Mnt_id,
+
+		MountUnique: x.Mask&unix.STATX_MNT_ID_UNIQUE != 0,
 	}, nil
 }
 
@@ -245,6 +247,16 @@ func (d Dir) MountFlags() (flags int64, magic int64, err error) {
 		return 0, 0, pathError("statfs", d.path, err)
 	}
 	return int64(s.Flags), int64(s.Type), nil
+}
+
+// ReusedMountID is the id by which mountinfo names the mount that the handle
+// lies on.
+func (d Dir) ReusedMountID() (uint64, error) {
+	var x unix.Statx_t
+	if err := unix.Statx(d.FD(), "", unix.AT_EMPTY_PATH, unix.STATX_MNT_ID, &x); err != nil {
+		return 0, pathError("stat", d.path, err)
+	}
+	return x.Mnt_id, nil
 }
 
 // join is a label: the path of an entry of a directory.

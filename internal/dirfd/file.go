@@ -29,10 +29,16 @@ func (d Dir) OpenFile(name string) (File, error) {
 	return d.openFile(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 }
 
-// CreateFile opens the regular file called name for reading and writing, and
-// makes it with mode 0600 if it is absent.
-func (d Dir) CreateFile(name string) (File, error) {
-	return d.openFile(name, unix.O_RDWR|unix.O_CREAT|unix.O_NONBLOCK|unix.O_NOCTTY, 0o600)
+// OpenLock opens the lock called name: an empty directory, which serves as
+// well as a file, and which SELinux's policies let every login program make and
+// lock in an instance parent. Its owner and mode say what it is for.
+func (d Dir) OpenLock(name string) (File, error) {
+	path := join(d.path, name)
+	fd, err := d.open(name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, unix.RESOLVE_NO_XDEV, 0)
+	if err != nil {
+		return File{}, pathError("open", path, err)
+	}
+	return File{fd: fd + 1, path: path}, nil
 }
 
 func (d Dir) openFile(name string, flags, mode uint64) (File, error) {
@@ -90,9 +96,17 @@ func (f File) Rewrite(content []byte) error {
 	return pathError("truncate", f.path, unix.Ftruncate(f.fd-1, int64(len(content))))
 }
 
-// Touch sets the file's time of modification to now.
+// SetOwner sets the owner and the mode, and so the time of the last change.
+func (f File) SetOwner(uid, gid, mode uint32) error {
+	if err := unix.Fchown(f.fd-1, int(uid), int(gid)); err != nil {
+		return pathError("chown", f.path, err)
+	}
+	return pathError("chmod", f.path, unix.Fchmod(f.fd-1, mode))
+}
+
+// Touch sets the time of modification to now.
 func (f File) Touch() error {
-	return pathError("touch", f.path, unix.UtimesNanoAt(f.fd-1, "", nil, unix.AT_EMPTY_PATH))
+	return pathError("touch", f.path, unix.Futimes(f.fd-1, nil))
 }
 
 // LockKind is the kind of a lock of flock(2).
@@ -200,6 +214,9 @@ func Split(path string) (dir, name string) {
 
 // IsNotExist tells whether an error says that something is not there.
 func IsNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+
+// IsDenied tells whether an error says that something is not permitted.
+func IsDenied(err error) bool { return errors.Is(err, fs.ErrPermission) }
 
 // IsExist tells whether an error says that something is there already.
 func IsExist(err error) bool { return errors.Is(err, fs.ErrExist) }

@@ -77,6 +77,15 @@ func (c Conn) Deadline(ms uint32) {
 	_ = c.send(binary.NativeEndian.AppendUint32([]byte{'D'}, ms), nil)
 }
 
+// Mounted hands a mount to the host, which detaches it should this process end
+// without an answer.
+func (c Conn) Mounted(m dirfd.Dir) {
+	_ = c.send([]byte{'M'}, unix.UnixRights(m.FD()))
+}
+
+// MountsMax is how many mounts the host takes.
+const MountsMax = 64
+
 // Report is the answer to the host's question.
 type Report struct {
 	Action   Action

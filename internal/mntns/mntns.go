@@ -17,19 +17,12 @@ import (
 	"pam_polyinst/internal/dirfd"
 )
 
-// ID is a mount namespace's identity. Ino is reused after its end; Unique
-// never, but is 0 before Linux 6.12.
-type ID struct {
-	Ino    uint64
-	Unique uint64
-}
+// ID is the inode number of a mount namespace. It is used again after the
+// namespace's end.
+type ID uint64
 
 // NewMount is the CLONE_ flag of a mount namespace for setns(2).
 const NewMount = unix.CLONE_NEWNS
-
-// nsGetMntnsID is NS_GET_MNTNS_ID of linux/nsfs.h, _IOR(0xb7, 0x5, __u64),
-// which the kernel has from 6.12 on.
-const nsGetMntnsID = 0x8008b705
 
 // NS is an open mount namespace.
 type NS struct {
@@ -40,20 +33,27 @@ type NS struct {
 // Close releases the handle.
 func (n NS) Close() { _ = unix.Close(n.fd) }
 
-// Own opens the mount namespace that this process is in.
-func Own() (NS, error) { return open("/proc/self/ns/mnt") }
-
 // OfInit opens the mount namespace of process 1.
 func OfInit() (NS, error) { return open("/proc/1/ns/mnt") }
 
-// OwnID is the identity of the mount namespace that this process is in.
-func OwnID() (ID, error) {
-	ns, err := Own()
+// OwnID is the identity of the mount namespace that this process is in. The
+// link is read and not followed: SELinux lets no login program open or stat
+// what it leads to.
+func OwnID() (ID, error) { return readID("/proc/self/ns/mnt") }
+
+// readID reads a link such as "mnt:[4026531841]" (namespaces(7)).
+func readID(path string) (ID, error) {
+	buf := make([]byte, 64)
+	n, err := unix.Readlink(path, buf)
 	if err != nil {
-		return ID{}, err
+		return 0, fmt.Errorf("readlink %s: %w", path, err)
 	}
-	defer ns.Close()
-	return ns.ID, nil
+	text := strings.TrimSuffix(strings.TrimPrefix(string(buf[:n]), "mnt:["), "]")
+	id, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("readlink %s: %q names no mount namespace", path, buf[:n])
+	}
+	return ID(id), nil
 }
 
 // FromFD makes an NS of a descriptor, which it then owns.
@@ -80,14 +80,8 @@ func open(path string) (NS, error) {
 
 func identify(fd int) (ID, error) {
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return ID{}, err
-	}
-	id := ID{Ino: st.Ino}
-	if unique, err := ioctlUint64(fd, nsGetMntnsID); err == nil {
-		id.Unique = unique
-	}
-	return id, nil
+	err := unix.Fstat(fd, &st)
+	return ID(st.Ino), err
 }
 
 // SameUserNamespace tells whether the namespace's owning user namespace is the
@@ -226,14 +220,9 @@ func releaseAtLeast(release string, major, minor int) bool {
 	return x > major || x == major && y >= minor
 }
 
-// OfTask is the inode of the mount namespace of a task (a thread) of a process.
-func OfTask(pid, tid int) (uint64, error) {
-	var st unix.Stat_t
-	path := fmt.Sprintf("/proc/%d/task/%d/ns/mnt", pid, tid)
-	if err := unix.Stat(path, &st); err != nil {
-		return 0, fmt.Errorf("stat %s: %w", path, err)
-	}
-	return st.Ino, nil
+// OfTask is the mount namespace of a task (a thread) of a process.
+func OfTask(pid, tid int) (ID, error) {
+	return readID(fmt.Sprintf("/proc/%d/task/%d/ns/mnt", pid, tid))
 }
 
 // Gone tells whether an error of OfTask or MountInfo says that the task has

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strconv"
-	"strings"
 
 	"pam_polyinst/internal/config"
 	"pam_polyinst/internal/dirfd"
@@ -66,6 +64,9 @@ func Rule(rule polyinst.Rule, s polyinst.Subject, m polyinst.Machine, view dirfd
 	scene.Parent, err = dirfd.Walk(rule.Parent, nil)
 	scene.Facts.Parent = facts(scene.Parent, err)
 	scene.Facts.InstanceName = rule.Prefix + names.Own
+	if err == nil {
+		parentFS(scene)
+	}
 	if err == nil && !scene.Parent.Missing && names.Own != "" {
 		instance(scene, rule, s, names)
 		if m.Security.Active && scene.Facts.Instance.Exists {
@@ -115,13 +116,21 @@ func problem(err error) string {
 	return err.Error()
 }
 
+// parentFS notes on what kind of filesystem the parent lies, or will lie.
+func parentFS(scene *Scene) {
+	dir := scene.Parent.Dir
+	if scene.Parent.Missing {
+		dir = scene.Parent.Parent
+	}
+	if _, magic, err := dir.MountFlags(); err == nil {
+		scene.Facts.ParentFS = networkFS[uint32(magic)]
+	}
+}
+
 // instance looks for the first of the names under which an instance exists.
 func instance(scene *Scene, rule polyinst.Rule, s polyinst.Subject, names polyinst.Names) {
 	f := &scene.Facts
 	parent := scene.Parent.Dir
-	if _, magic, err := parent.MountFlags(); err == nil {
-		f.ParentFS = networkFS[uint32(magic)]
-	}
 	for i, name := range append([]string{names.Own}, names.Older...) {
 		name = rule.Prefix + name
 		uid, recorded := InstanceUID(parent, name)
@@ -159,9 +168,9 @@ func instanceFacts(dir dirfd.Dir, err error) polyinst.DirFacts {
 		Owner: polyinst.Owner{UID: st.UID, GID: st.GID, Mode: st.Mode}}
 }
 
-// InstanceUID is the account for which an instance was made, from its lock
-// file, which only root can reach.
-func InstanceUID(parent dirfd.Dir, name string) (uint32, bool) {
+// InstanceUID is the account for which an instance was made, as its lock says,
+// which only root can reach.
+func InstanceUID(parent dirfd.Dir, name string) (uid uint32, recorded bool) {
 	locks, err := parent.LookupHere(polyinst.LockDir)
 	if err != nil {
 		return 0, false
@@ -171,36 +180,22 @@ func InstanceUID(parent dirfd.Dir, name string) (uint32, bool) {
 	if err != nil || dirfd.TrustedFile(locks.Path(), st) != nil {
 		return 0, false
 	}
-	f, err := locks.OpenFile(name)
+	lock, err := locks.LookupHere(name)
 	if err != nil {
 		return 0, false
 	}
-	defer f.Close()
-	raw, err := f.ReadAll(256)
-	if err != nil {
-		return 0, false
-	}
-	return ParseInstanceRecord(raw)
+	defer lock.Close()
+	st, err = lock.Stat()
+	return st.UID, err == nil && st.Mode == LockOfOne
 }
 
-// InstanceRecord is the content of an instance's lock file; its time of
-// modification is that of the last open.
-func InstanceRecord(uid uint32) []byte {
-	return []byte("uid=" + strconv.FormatUint(uint64(uid), 10) + "\n")
-}
-
-// SharedRecord is the content of the lock file of an instance of several users.
-func SharedRecord() []byte { return []byte("shared\n") }
-
-// ParseInstanceRecord reads what InstanceRecord wrote.
-func ParseInstanceRecord(raw []byte) (uid uint32, ok bool) {
-	text, found := strings.CutPrefix(string(raw), "uid=")
-	if !found {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(strings.TrimSuffix(text, "\n"), 10, 32)
-	return uint32(n), err == nil
-}
+// The modes of a lock say what its owner means; the time of its last change is
+// that of the instance's last open.
+const (
+	LockOfNobody = 0o000  // just made: nothing is known yet
+	LockOfOne    = 0o700  // the owner is the account that the instance was made for
+	LockOfMany   = 0o1700 // the instance is shared
+)
 
 // networkFS are the filesystems (statfs(2)) whose directories other machines
 // change too.

@@ -21,6 +21,12 @@ const (
 	DefaultContext                    // what the policy's files say of the user: use_default_context
 )
 
+// SELinuxActive tells whether SELinux is on.
+func SELinuxActive() bool { return selinuxfs.Active() }
+
+// SELinuxEnforcing tells whether SELinux is on and denials are carried out.
+func SELinuxEnforcing() bool { return selinuxfs.Active() && selinuxfs.Enforcing() }
+
 // Security asks what the security module gives this session.
 func Security(from ContextFrom, s polyinst.Subject) polyinst.Security {
 	if !selinuxfs.Active() {

@@ -114,6 +114,9 @@ func polydir(step *Step, rule Rule, s Subject, f Facts) (Owner, *Refusal) {
 		if f.Create.UID != s.UID {
 			return Owner{}, refuse(FaultConfig, rule.Path, "cannot be made for uid %d in %q, which the user can change: create with owner = \"$USER\"", f.Create.UID, d.Swaps[0].Dir)
 		}
+		if f.Create.GID != s.GID {
+			return Owner{}, refuse(FaultConfig, rule.Path, "cannot be made with gid %d in %q, which is the user's: leave out create's group there", f.Create.GID, d.Swaps[0].Dir)
+		}
 		step.Create.AsUser = true
 	}
 	return f.Create, nil
@@ -156,9 +159,14 @@ func parent(step *Step, rule Rule, s Subject, f Facts, m Machine) *Refusal {
 		return bad("%s", d.Problem)
 	case d.Exposed != "" && !rule.Config.ParentInUnsafeDir:
 		return refuse(FaultConfig, rule.Path, "instance parent %q: users can create names in %q: use a place below /var/lib/polyinst, or parent_in_unsafe_dir = true", rule.Parent, d.Exposed)
+	case f.ParentFS != "" && !rule.Config.AllowNetworkFS:
+		return bad("lies on %s: instances on a network filesystem need allow_network_fs = true", f.ParentFS)
 	case !d.Exists:
 		if !ownHome(d, s) {
 			return bad("does not exist: `polyinst prepare` makes it")
+		}
+		if rule.Config.ParentMode != 0 && !rule.Config.ParentModeAny && !m.ParentModeAny {
+			return bad("does not exist, and is made here with mode 0000 only: make it by hand, root's with mode %04o", rule.Config.ParentMode)
 		}
 		step.MakeParent = true
 		return nil
@@ -170,9 +178,6 @@ func parent(step *Step, rule Rule, s Subject, f Facts, m Machine) *Refusal {
 		}
 	case d.Owner.Mode != rule.Config.ParentMode:
 		return bad("mode %04o, want %04o: chmod %04o %s", d.Owner.Mode, rule.Config.ParentMode, rule.Config.ParentMode, rule.Parent)
-	}
-	if f.ParentFS != "" && !rule.Config.AllowNetworkFS {
-		return bad("lies on %s: instances on a network filesystem need allow_network_fs = true", f.ParentFS)
 	}
 	return nil
 }
@@ -206,7 +211,7 @@ func instance(step *Step, rule Rule, s Subject, f Facts) *Refusal {
 	if d.Problem != "" {
 		return bad("%s", d.Problem)
 	}
-	if !d.Exists {
+	if !d.Exists || Unfinished(d.Owner) {
 		return nil
 	}
 	switch {
@@ -227,6 +232,10 @@ func instance(step *Step, rule Rule, s Subject, f Facts) *Refusal {
 	step.Instance = d.ID
 	return nil
 }
+
+// Unfinished tells whether an instance with this owner and mode was begun and
+// never finished: its owner and mode are the last that it gets.
+func Unfinished(o Owner) bool { return o == Owner{} }
 
 // Unsupported refuses a rule that asks for something which this build has not
 // got, by the key that asks for it.

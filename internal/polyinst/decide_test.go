@@ -122,6 +122,14 @@ var decisions = []struct {
 		f.Polydir.Exists, f.Create = false, Owner{0, 0, 0o700}
 		return f
 	}},
+	{"home-parent-of-another-mode", home + `parent_mode = "0711"`, func() Facts { f := inHome(good()); f.Parent.Exists = false; return f }},
+	{"home-parent-on-nfs", home, func() Facts { f := inHome(good()); f.Parent.Exists, f.ParentFS = false, "NFS"; return f }},
+	{"home-created-with-group", home + `create = { mode = "0700", group = "staff" }`, func() Facts {
+		f := inHome(good())
+		f.Polydir.Exists, f.Create = false, Owner{1001, 50, 0o700}
+		return f
+	}},
+	{"instance-unfinished", tmpUser, func() Facts { return instanceOf(Owner{}) }},
 	{"tmpdir", strings.Replace(tmpUser, `"user"`, `"tmpdir"`, 1), func() Facts {
 		f := good()
 		f.InstanceName = ".tmpdir.aaaa0001.bbbb0002.0123456789ab"

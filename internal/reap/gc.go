@@ -30,8 +30,8 @@ type Options struct {
 }
 
 // Collect removes from the parents what no session uses: tmpdir instances of
-// this machine whose session has ended, unfinished instances, and lock files
-// without an instance; then the records of namespaces that have ended. It is
+// this machine whose session has ended, unfinished instances, and locks without an
+// instance; then the records of namespaces that have ended. It is
 // safe beside logins: an opener holds a lock from before it makes anything
 // until its session stands in the namespace, and from then on the live
 // namespaces are the truth.
@@ -184,7 +184,7 @@ func orphan(parent dirfd.Dir, prefix, name string) string {
 	return ""
 }
 
-// forgetLocks removes the lock files of tmpdir instances that are gone.
+// forgetLocks removes the locks of tmpdir instances that are gone.
 func (c *collection) forgetLocks(p Parent, parent dirfd.Dir, names []string) error {
 	locks, err := parent.LookupHere(polyinst.LockDir)
 	if dirfd.IsNotExist(err) {
@@ -265,7 +265,7 @@ func (c *collection) kept(path, why string) {
 func inUse() (map[string]bool, error) {
 	used := map[string]bool{}
 	for range 2 {
-		seen := map[uint64]bool{}
+		seen := map[mntns.ID]bool{}
 		err := tasks(func(t task) (bool, error) {
 			if seen[t.ns] {
 				return true, nil
@@ -327,7 +327,7 @@ func unescape(field string) string {
 // forgetEnded removes the records of namespaces in which no process is left,
 // and whose tmpdir instances are gone.
 func forgetEnded(store record.Store, records []record.Named) error {
-	live := map[uint64]bool{}
+	live := map[mntns.ID]bool{}
 	err := tasks(func(t task) (bool, error) {
 		live[t.ns] = true
 		return true, nil
@@ -337,7 +337,7 @@ func forgetEnded(store record.Store, records []record.Named) error {
 	}
 	var errs []error
 	for _, r := range records {
-		if live[r.NS.Ino] && !r.Dead || slices.ContainsFunc(r.Tmpdirs(), exists) {
+		if live[r.NS] && !r.Dead || slices.ContainsFunc(r.Tmpdirs(), exists) {
 			continue
 		}
 		errs = append(errs, store.RemoveNamed(r.Name))

@@ -14,7 +14,7 @@ import (
 // task is a thread of a process: namespaces belong to threads.
 type task struct {
 	pid, tid int
-	ns       uint64
+	ns       mntns.ID
 }
 
 // tasks calls f with every task of the machine until f says that it is enough.
@@ -85,7 +85,7 @@ func threads(proc dirfd.Dir, pid int) []int {
 
 // Others counts the processes in a mount namespace, without this one and the
 // one that closes its session.
-func Others(ns uint64, host int) (int, error) {
+func Others(ns mntns.ID, host int) (int, error) {
 	others := map[int]bool{}
 	err := tasks(func(t task) (bool, error) {
 		if t.ns == ns && t.pid != host && t.pid != os.Getpid() {
@@ -96,7 +96,7 @@ func Others(ns uint64, host int) (int, error) {
 	return len(others), err
 }
 
-// RemoveTmpdir removes a tmpdir instance and its lock file. False: a session
+// RemoveTmpdir removes a tmpdir instance and its lock. False: a session
 // that is being opened holds it. progress, which may be nil, is told of every
 // removed entry.
 func RemoveTmpdir(parent, name string, progress func()) (bool, error) {
@@ -131,7 +131,7 @@ type guard struct {
 }
 
 // hold takes the exclusive lock of an instance without waiting; nil if an
-// opener holds it. Where there is no lock file there is no opener: that is the
+// opener holds it. Where there is no lock there is no opener: that is the
 // first thing which it makes.
 func hold(parent dirfd.Dir, name string) (*guard, error) {
 	st, err := parent.Stat()
@@ -147,7 +147,7 @@ func hold(parent dirfd.Dir, name string) (*guard, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	g.lock, err = g.locks.OpenFile(name)
+	g.lock, err = g.locks.OpenLock(name)
 	if dirfd.IsNotExist(err) {
 		return g, nil
 	}
@@ -167,12 +167,12 @@ func (g *guard) release() {
 	g.locks.Close()
 }
 
-// forget removes the lock file itself, while it is held.
+// forget removes the lock itself, while it is held.
 func (g *guard) forget() error {
 	if !g.locks.IsOpen() {
 		return nil
 	}
-	if err := g.locks.Unlink(g.name); !dirfd.IsNotExist(err) {
+	if err := g.locks.Rmdir(g.name); !dirfd.IsNotExist(err) {
 		return err
 	}
 	return nil

@@ -7,6 +7,7 @@ package record
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -37,7 +38,8 @@ type Polydir struct {
 // Record says what we know of a namespace that we made.
 type Record struct {
 	NS       mntns.ID
-	Root     uint64   // mount id of its root, which tells reused ids apart where NS.Unique is 0
+	Root     uint64   // mount id of its root
+	Unique   bool     // Root is never used again, so that it tells reused NS apart
 	Host     mntns.ID // the host's view: what the outermost session was built from
 	User     string
 	UID      uint32
@@ -51,15 +53,35 @@ type Record struct {
 }
 
 // Is tells whether the record speaks of the live namespace with this id and
-// this mount at its root.
-func (r Record) Is(id mntns.ID, root uint64) bool {
-	if r.NS.Ino != id.Ino {
+// this mount at its root, in which the caller is. Where mount ids are used
+// again, the polydirs must also be what the record says.
+func (r Record) Is(id mntns.ID, root dirfd.Stat) bool {
+	if r.NS != id || r.Root != root.MountID || r.Unique != root.MountUnique {
 		return false
 	}
-	if r.NS.Unique != 0 || id.Unique != 0 {
-		return r.NS.Unique == id.Unique
+	if r.Unique {
+		return true
 	}
-	return r.Root == root
+	return r.Looks()
+}
+
+// Looks tells whether every polydir shows its instance, be it by other mounts:
+// those of a copy of the namespace.
+func (r Record) Looks() bool {
+	return !slices.ContainsFunc(r.Polydirs, func(p Polydir) bool { return !p.stands(false) })
+}
+
+// stands tells whether the polydir is covered by the recorded instance.
+func (p Polydir) stands(byMount bool) bool {
+	way, err := dirfd.Walk(p.Path, nil)
+	if err != nil {
+		return false
+	}
+	defer way.Close()
+	if way.Missing || (way.Stat.ID != dirfd.ID{Dev: p.Dev, Ino: p.Ino}) {
+		return false
+	}
+	return !byMount || way.Stat.MountID == p.MountID
 }
 
 // Tmpdirs are the recorded instances that end with the session.
@@ -75,6 +97,9 @@ func (r Record) Tmpdirs() []Polydir {
 
 // Store is the open directory of the records.
 type Store struct{ dir dirfd.Dir }
+
+// IsOpen tells whether there is a directory; the zero Store has none.
+func (s Store) IsOpen() bool { return s.dir.IsOpen() }
 
 // Close releases the directory.
 func (s *Store) Close() { s.dir.Close() }
@@ -114,11 +139,11 @@ func Open() (Store, error) {
 	return Store{dir}, nil
 }
 
-func fileName(ino uint64) string { return "mnt." + strconv.FormatUint(ino, 10) }
+func fileName(ns mntns.ID) string { return "mnt." + strconv.FormatUint(uint64(ns), 10) }
 
-// Read is the record of the namespace with this inode; nil if there is none.
+// Read is the record of the namespace with this id; nil if there is none.
 // Whether it speaks of the live one, Is tells.
-func (s Store) Read(ino uint64) (*Record, error) { return s.read(fileName(ino)) }
+func (s Store) Read(ns mntns.ID) (*Record, error) { return s.read(fileName(ns)) }
 
 func (s Store) read(name string) (*Record, error) {
 	f, err := s.dir.OpenFile(name)
@@ -150,8 +175,8 @@ func (s Store) read(name string) (*Record, error) {
 // Write keeps a record. An older one under the same id is of a namespace that
 // has ended: it is kept aside while it names tmpdir instances, for gc.
 func (s Store) Write(r Record, random string) error {
-	name := fileName(r.NS.Ino)
-	if old, err := s.Read(r.NS.Ino); err == nil && old != nil && len(old.Tmpdirs()) > 0 {
+	name := fileName(r.NS)
+	if old, err := s.Read(r.NS); err == nil && old != nil && len(old.Tmpdirs()) > 0 {
 		if err := s.dir.Rename(name, deadPrefix+random); err != nil {
 			return err
 		}
@@ -164,7 +189,7 @@ func (s Store) Write(r Record, random string) error {
 }
 
 // Remove forgets the record of a namespace; none there is no error.
-func (s Store) Remove(ino uint64) error { return s.RemoveNamed(fileName(ino)) }
+func (s Store) Remove(ns mntns.ID) error { return s.RemoveNamed(fileName(ns)) }
 
 // RemoveNamed forgets the record that List called so.
 func (s Store) RemoveNamed(name string) error {
@@ -205,13 +230,23 @@ func (s Store) List(bad func(error)) ([]Named, error) {
 	return out, nil
 }
 
-// Any tells whether there may be a record at all: where there is none, no
-// process is in a namespace of ours.
+// Any tells whether there may be a record: where there is none, no process is
+// in a namespace of ours.
 func Any() bool {
 	way, err := dirfd.Walk(runDir+"/"+ownDir, nil)
 	if err != nil {
 		return true
 	}
 	defer way.Close()
-	return !way.Missing
+	if way.Missing {
+		return false
+	}
+	names, err := way.Dir.Names()
+	return err != nil || len(names) > 0
+}
+
+// Stands tells whether every polydir of this process's view is covered as the
+// record says, by the very mounts.
+func (r Record) Stands() bool {
+	return !slices.ContainsFunc(r.Polydirs, func(p Polydir) bool { return !p.stands(true) })
 }

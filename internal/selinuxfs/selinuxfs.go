@@ -61,6 +61,24 @@ func Current() (string, error) { return read("/proc/thread-self/attr/current") }
 // has that of its parent.
 func Exec() (string, error) { return read("/proc/thread-self/attr/exec") }
 
+// SetFSCreate sets the context that files made by this thread get, until it is
+// set to the empty string again: setfscreatecon(3).
+func SetFSCreate(context string) error {
+	const path = "/proc/thread-self/attr/fscreate"
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	defer unix.Close(fd)
+	if context == "" {
+		context = "\n" // a write of nothing would be no write
+	}
+	if _, err := unix.Write(fd, []byte(context)); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
 // Member is the context that the policy wants for the member directory of a
 // polyinstantiated one: security_compute_member(3).
 func Member(process, directory string) (string, error) {

@@ -8,6 +8,7 @@ import (
 	"pam_polyinst/internal/config"
 	"pam_polyinst/internal/hostconn"
 	"pam_polyinst/internal/mntns"
+	"pam_polyinst/internal/observe"
 	"pam_polyinst/internal/reap"
 )
 
@@ -66,18 +67,19 @@ func (c *call) goBack() error {
 // removeTmpdirs removes the tmpdir instances of the namespace that the host is
 // in, if it is ours and nobody else is left in it.
 func (c *call) removeTmpdirs() error {
+	c.security.Enforcing = observe.SELinuxEnforcing()
 	if r := c.lookAround(); r != nil {
 		return r
 	}
-	if c.own == nil || len(c.own.Tmpdirs()) == 0 {
+	if c.own == nil || len(c.own.Tmpdirs()) == 0 || !c.own.Stands() {
 		return nil
 	}
-	others, err := reap.Others(c.ns.Ino, c.req.HostPID)
+	others, err := reap.Others(c.ns, c.req.HostPID)
 	if err != nil {
 		return err
 	}
 	if others > 0 {
-		c.debug("close: %d processes are left in mnt:[%d]: its tmpdir instances stay", others, c.ns.Ino)
+		c.debug("close: %d processes are left in mnt:[%d]: its tmpdir instances stay", others, c.ns)
 		return nil
 	}
 	if r := c.enterHostView(); r != nil {

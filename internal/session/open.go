@@ -46,14 +46,14 @@ func (c *call) open() *polyinst.Refusal {
 	for _, v := range selection.Verdicts {
 		c.debug("polydir %q: applies %v: %s", v.Path, v.Applies, v.Why)
 	}
+	if c.args.RequireSELinux && !observe.SELinuxActive() {
+		return hostFault(errors.New("require_selinux, but SELinux is not active here"))
+	}
 	if c.nothingToDo(selection) {
 		return nil
 	}
 	c.security = observe.Security(c.contextFrom(), c.who)
 	c.selection = selection
-	if c.args.RequireSELinux && !c.security.Active {
-		return hostFault(errors.New("require_selinux, but SELinux is not active here"))
-	}
 	return c.build(selection)
 }
 
@@ -87,9 +87,9 @@ func (c *call) build(selection polyinst.Selection) *polyinst.Refusal {
 		return r
 	}
 	digest := selection.Digest(c.config.Namespace, c.security.Session)
-	if c.own != nil && c.own.User == c.who.User && c.own.Digest == digest && len(selection.Rules) > 0 {
+	if len(selection.Rules) > 0 && c.inItsView(digest) {
 		c.stay("")
-		c.debug("the session is in its view already (mnt:[%d])", c.ns.Ino)
+		c.debug("the session is in its view already (mnt:[%d])", c.ns)
 		return nil
 	}
 	base := c.base(selection)
@@ -103,16 +103,15 @@ func (c *call) build(selection polyinst.Selection) *polyinst.Refusal {
 			return r
 		}
 		if !ok {
-			if base == hostView {
-				c.host.Log(hostconn.Warning, "nested session: the host's view cannot be joined from here (CAP_SYS_CHROOT), the session is built on the view that it is in")
-			}
-			_ = c.host.Report(hostconn.Report{Action: hostconn.RetryInPlace, Code: hostconn.Success})
-			return nil
+			return c.withoutJoin(selection, base)
 		}
 	}
 	origin := c.ns
-	if c.own != nil {
+	switch {
+	case c.own != nil:
 		origin = c.own.Host
+	case c.req.InPlace:
+		origin = c.req.HostNS
 	}
 	var outer []string
 	if base == hostView && !c.req.InPlace {
@@ -122,11 +121,35 @@ func (c *call) build(selection polyinst.Selection) *polyinst.Refusal {
 		for _, p := range c.own.Polydirs {
 			outer = append(outer, p.Path)
 		}
-	}
-	if len(selection.Rules) == 0 || c.nested() == config.NestedEscape && c.own != nil {
-		return c.joinHostView(outer)
+		if len(selection.Rules) == 0 || c.nested() == config.NestedEscape {
+			return c.joinHostView(outer)
+		}
 	}
 	return c.construct(selection, digest, origin, outer)
+}
+
+// inItsView tells whether the host is in just the view that the session would
+// get, as by the second open of `su -`. What was mounted over it or taken off
+// since, by whom ever, is not that view.
+func (c *call) inItsView(digest string) bool {
+	return c.own != nil && !c.req.InPlace && c.own.User == c.who.User && c.own.Digest == digest && c.own.Stands()
+}
+
+// withoutJoin is the answer to a host that may not join another namespace: it
+// can be built in place, but never leave the view that it is in.
+func (c *call) withoutJoin(selection polyinst.Selection, base base) *polyinst.Refusal {
+	if base == hostView {
+		if c.nested() == config.NestedEscape {
+			return hostFault(errors.New("nested = \"escape\" wants the host's view, and this program may not join it (CAP_SYS_CHROOT, a chroot, or SELinux without the policy module in dist/selinux)"))
+		}
+		c.host.Log(hostconn.Warning, "nested session: this program may not join the host's view (CAP_SYS_CHROOT, or a chroot): the session is built on the view that it is in")
+		if len(selection.Rules) == 0 {
+			c.stay("")
+			return nil
+		}
+	}
+	_ = c.host.Report(hostconn.Report{Action: hostconn.RetryInPlace, Code: hostconn.Success})
+	return nil
 }
 
 // bases are what a session can be built from.
@@ -147,7 +170,7 @@ func (c *call) nested() config.Nested {
 // base decides what the session is built from: only where the host process is
 // in a namespace of ours there is a choice.
 func (c *call) base(selection polyinst.Selection) base {
-	if c.own == nil || c.nested() == config.NestedKeep {
+	if c.own == nil || c.nested() == config.NestedKeep || c.req.InPlace {
 		return stayHere
 	}
 	if c.nested() == config.NestedReplace && len(selection.Rules) == 0 && !selection.Exempt() {
@@ -205,10 +228,6 @@ func (c *call) joinable() (bool, *polyinst.Refusal) {
 
 // joinHostView is the way out of a namespace of ours, for an exempt user.
 func (c *call) joinHostView(outer []string) *polyinst.Refusal {
-	if c.req.InPlace {
-		c.stay("")
-		return nil
-	}
 	cwd, err := apply.WorkingDir(c.cwd, outer, c.who.UID)
 	if err != nil {
 		return hostFault(err)
@@ -262,10 +281,14 @@ func (c *call) construct(selection polyinst.Selection, digest string, origin mnt
 	id, err := mntns.OwnID()
 	if err == nil {
 		rec.NS = id
-		rec.Root, err = rootMountID()
+		var root dirfd.Stat
+		root, err = rootStat()
+		rec.Root, rec.Unique = root.MountID, root.MountUnique
 	}
-	if err == nil {
-		err = c.store.Write(rec, random)
+	if err == nil && c.store.IsOpen() {
+		if err = c.store.Write(rec, random); err != nil && c.unrecorded(err) == nil {
+			err = nil
+		}
 	}
 	var cwd dirfd.Dir
 	if err == nil {
@@ -284,7 +307,9 @@ func (c *call) construct(selection polyinst.Selection, digest string, origin mnt
 	if err != nil {
 		// the host did not follow: nobody will ever use what was made
 		undo()
-		_ = c.store.Remove(id.Ino)
+		if c.store.IsOpen() {
+			_ = c.store.Remove(id)
+		}
 		return nil
 	}
 	for _, s := range staged {
@@ -354,20 +379,28 @@ func (c *call) enter(staged []*apply.Staged) *polyinst.Refusal {
 			return r
 		}
 	}
+	if c.req.InPlace {
+		if len(staged) > hostconn.MountsMax {
+			return hostFault(fmt.Errorf("%d polydirs, and no more than %d can be built in place", len(staged), hostconn.MountsMax))
+		}
+		// the host takes them off again should this worker die (I-9)
+		for _, s := range staged {
+			c.host.Mounted(s.Mount.Root)
+		}
+	}
 	if r := apply.Attach(staged); r != nil {
 		return r
 	}
 	return apply.Verify(staged)
 }
 
-func rootMountID() (uint64, error) {
+func rootStat() (dirfd.Stat, error) {
 	root, err := dirfd.Root()
 	if err != nil {
-		return 0, err
+		return dirfd.Stat{}, err
 	}
 	defer root.Close()
-	st, err := root.Stat()
-	return st.MountID, err
+	return root.Stat()
 }
 
 func (c *call) note(staged []*apply.Staged, digest string, origin mntns.ID) record.Record {
@@ -382,7 +415,7 @@ func (c *call) note(staged []*apply.Staged, digest string, origin mntns.ID) reco
 
 func (c *call) opened(staged []*apply.Staged, id mntns.ID) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "session opened for %q (uid %d) in mnt:[%d]:", c.who.User, c.who.UID, id.Ino)
+	fmt.Fprintf(&b, "session opened for %q (uid %d) in mnt:[%d]:", c.who.User, c.who.UID, id)
 	for i, s := range staged {
 		if i > 0 {
 			b.WriteByte(',')

@@ -22,8 +22,9 @@ import (
 type Request struct {
 	User, Service, TTY, RUser, RHost string
 	Silent                           bool
-	InPlace                          bool // the host has unshared itself: build in its namespace
-	Back                             bool // at close: the host kept a way back, hostconn.BackFD
+	InPlace                          bool     // the host has unshared itself: build in its namespace
+	Back                             bool     // at close: the host kept a way back, hostconn.BackFD
+	HostNS                           mntns.ID // the host's namespace before it unshared itself
 	HostPID                          int
 	HostUID                          uint32 // the host's real uid
 	Args                             []string
@@ -34,6 +35,9 @@ type Host interface {
 	Log(hostconn.Priority, string)
 	Tell(string)
 	Deadline(ms uint32)
+	// Mounted hands over a mount that will be attached in the host's own
+	// namespace, which takes it off if this process ends without an answer.
+	Mounted(dirfd.Dir)
 	// Report sends the answer; an error says that the host did not enter
 	// the new view.
 	Report(hostconn.Report) error
@@ -56,7 +60,7 @@ type call struct {
 	chroot bool      // the host's root is not that of its namespace
 	rooted bool      // GoToRoot was possible
 	ns     mntns.ID
-	rootID uint64         // mount id of the namespace's root
+	nsRoot dirfd.Stat     // of the namespace's root directory
 	own    *record.Record // of the namespace that the host is in, if it is ours
 
 	security  polyinst.Security
@@ -103,20 +107,47 @@ func (c *call) lookAround() *polyinst.Refusal {
 		return hostFault(err)
 	}
 	c.chroot = before.ID != after.ID || before.MountID != after.MountID
-	c.rootID = after.MountID
+	c.nsRoot = after
 	if c.ns, err = mntns.OwnID(); err != nil {
 		return hostFault(fmt.Errorf("%w (is /proc mounted?)", err))
 	}
+	return c.readRecord()
+}
+
+// readRecord finds out whether the namespace that the host is in, or was in
+// before it unshared itself, is ours.
+func (c *call) readRecord() *polyinst.Refusal {
+	var err error
 	if c.store, err = record.Open(); err != nil {
-		return hostFault(fmt.Errorf("the records of sessions: %w", err))
+		return c.unrecorded(err)
 	}
-	own, err := c.store.Read(c.ns.Ino)
+	ns := c.ns
+	if c.req.InPlace {
+		ns = c.req.HostNS
+	}
+	own, err := c.store.Read(ns)
 	if err != nil {
-		return hostFault(err)
+		return c.unrecorded(err)
 	}
-	if own != nil && own.Is(c.ns, c.rootID) {
+	if own == nil {
+		return nil
+	}
+	// a copy of a namespace has other mounts than the record says
+	if c.req.InPlace && own.NS == ns && own.Looks() || !c.req.InPlace && own.Is(ns, c.nsRoot) {
 		c.own = own
 	}
+	return nil
+}
+
+// unrecorded judges records that cannot be read or written. Where SELinux
+// denies that to this program, a session is none the less possible: what is
+// lost is told.
+func (c *call) unrecorded(err error) *polyinst.Refusal {
+	if !c.security.Enforcing || !dirfd.IsDenied(err) {
+		return hostFault(fmt.Errorf("the records of sessions: %w", err))
+	}
+	c.store.Close()
+	c.host.Log(hostconn.Warning, fmt.Sprintf("SELinux denies this program the records of sessions (%v): nested sessions are built on the view that they are in, tmpdir instances wait for `polyinst gc`; the policy module in dist/selinux permits them", err))
 	return nil
 }
 
