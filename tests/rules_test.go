@@ -22,9 +22,9 @@ func TestUserLists(t *testing.T) {
 	base := strings.Replace(ownTmp, `except          = ["root"]`, "", 1)
 	for keys, own := range map[string]map[string]bool{
 		`except = ["alice"]`:                         {"alice": false, "bob": true, "root": true},
-		`except = ["@project", "root"]`:                {"alice": true, "bob": false, "root": false},
+		`except = ["@project", "root"]`:              {"alice": true, "bob": false, "root": false},
 		`except = ["uid:3001-3002"]`:                 {"alice": false, "bob": true},
-		`only = ["@project"]`:                          {"alice": false, "bob": true, "root": false},
+		`only = ["@project"]`:                        {"alice": false, "bob": true, "root": false},
 		`only = ["uid:3001"]`:                        {"alice": false, "bob": true},
 		`only = ["@no-such-group"]`:                  {"alice": true, "bob": true, "root": true},
 		`except = ["@no-such-group", "no-such-one"]`: {"alice": true, "bob": true},

@@ -40,7 +40,7 @@ func run(args []string) int {
 	root.SetArgs(args)
 	usage := false
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { usage = true; return err })
-	root.AddCommand(checkCommand(), prepareCommand(), gcCommand())
+	root.AddCommand(checkCommand(), explainCommand(), prepareCommand(), gcCommand(), convertCommand())
 	err := root.Execute()
 	switch {
 	case err == nil:

@@ -19,7 +19,7 @@ import (
 // its own, never of a higher one. docs/DESIGN.md has the table.
 var layers = [][]string{
 	{"config", "secontext", "seconfig"},
-	{"polyinst"},
+	{"polyinst", "convert"},
 	{"dirfd", "mountfd", "mntns", "hostconn", "selinuxfs", "hook"},
 	{"record", "observe", "apply", "reap"},
 	{"session"},
