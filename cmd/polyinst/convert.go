@@ -216,7 +216,7 @@ func pamFiles(dir string) ([]config.Source, error) {
 
 // peerFacts are the facts of this machine.
 func peerFacts(vendor string) convert.Facts {
-	f := convert.Facts{Account: lookUpAccount(), Group: lookUpGroup, Script: scriptState, Exposed: exposed}
+	f := convert.Facts{Account: lookUpAccount(), Group: lookUpGroup, Script: scriptState, Exposed: exposed, Owner: ownerOf}
 	for _, dir := range []string{peerDir, filepath.Join(vendor, "security")} {
 		path := filepath.Join(dir, "namespace.init")
 		if scriptState(path) != convert.ScriptAbsent {
@@ -312,4 +312,24 @@ func exposed(dir string) string {
 		return way.Exposure.Dir + ": " + way.Exposure.Reason
 	}
 	return ""
+}
+
+// ownerOf is USER:GROUP of a directory, with numbers where there are no names.
+func ownerOf(dir string) string {
+	way, err := dirfd.Walk(dir, nil)
+	if err != nil {
+		return ""
+	}
+	defer way.Close()
+	if way.Missing {
+		return ""
+	}
+	uid, gid := strconv.FormatUint(uint64(way.Stat.UID), 10), strconv.FormatUint(uint64(way.Stat.GID), 10)
+	if u, err := user.LookupId(uid); err == nil {
+		uid = u.Username
+	}
+	if g, err := user.LookupGroupId(gid); err == nil {
+		gid = g.Name
+	}
+	return uid + ":" + gid
 }

@@ -34,7 +34,7 @@ the configuration and the machine as they are now. It makes and mounts nothing.`
 			if err != nil {
 				return err
 			}
-			return explain(c, args[0], service, context)
+			return explain(c, conf, args[0], service, context)
 		},
 	}
 	confFlag(cmd, &conf)
@@ -43,7 +43,7 @@ the configuration and the machine as they are now. It makes and mounts nothing.`
 	return cmd
 }
 
-func explain(c *config.Config, name, service, context string) error {
+func explain(c *config.Config, conf, name, service, context string) error {
 	who, r := observe.Account(name, service, c.Groups())
 	if r != nil {
 		return r
@@ -73,6 +73,7 @@ func explain(c *config.Config, name, service, context string) error {
 	if err != nil {
 		return err
 	}
+	m.InitDir = observe.InitDir(conf)
 	m.Security = observe.Security(observe.CurrentContext, who)
 	if context != "" {
 		m.Security.Session, m.Security.Problem = context, ""

@@ -6,6 +6,7 @@ import (
 
 	"pam_polyinst/internal/config"
 	"pam_polyinst/internal/dirfd"
+	"pam_polyinst/internal/hook"
 	"pam_polyinst/internal/mntns"
 	"pam_polyinst/internal/mountfd"
 	"pam_polyinst/internal/polyinst"
@@ -46,6 +47,28 @@ func attach(s *Staged) error {
 		return err
 	}
 	s.attached = true
+	return nil
+}
+
+// RunInits runs the init scripts, each in the finished view and under its
+// instance's lock. What they write goes to log. One that fails refuses the
+// session; the instance that it was to complete is made anew by the next one.
+func RunInits(all []*Staged, log func(polydir, line string)) *polyinst.Refusal {
+	for _, s := range all {
+		if s.Step.Init == nil {
+			continue
+		}
+		result, err := hook.Run(hook.Script{Path: s.script, Args: s.Step.Init.Args, Timeout: s.Step.Init.Timeout})
+		for _, line := range result.Output {
+			log(s.Step.Path, line)
+		}
+		if err == nil && s.Step.Source != polyinst.NewTmpfs {
+			err = s.settle()
+		}
+		if err != nil {
+			return hostFault(s.Step.Path, err)
+		}
+	}
 	return nil
 }
 

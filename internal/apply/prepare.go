@@ -6,6 +6,8 @@ import (
 
 	"pam_polyinst/internal/dirfd"
 	"pam_polyinst/internal/polyinst"
+	"pam_polyinst/internal/secontext"
+	"pam_polyinst/internal/selinuxfs"
 )
 
 // PrepareParent makes an instance parent, root's with the given mode, and the
@@ -75,8 +77,8 @@ func checkParent(path string, mode uint32, anyMode bool) error {
 	return nil
 }
 
-// Repair gives an existing instance the owner, group and mode that a new one
-// would have: those of its polydir. What is no directory is not touched.
+// Repair gives an existing instance the owner, group, mode and label that a new
+// one would have: those of its polydir, or the context in its name. What is no directory is not touched.
 func Repair(rule polyinst.Rule, name string) error {
 	polydir, err := dirfd.Walk(rule.Path, nil)
 	if err != nil {
@@ -109,7 +111,27 @@ func Repair(rule polyinst.Rule, name string) error {
 	if !st.IsDir() {
 		return fmt.Errorf("%s/%s is a %s, not a directory: look at it and move it away", rule.Parent, name, st.TypeName())
 	}
+	if label := repairedLabel(polydir.Dir, rule, name); label != "" {
+		if err := dir.SetXattr(selinuxfs.XattrLabel, label); err != nil {
+			return err
+		}
+	}
 	return dir.SetOwner(polydir.Stat.UID, polydir.Stat.GID, polydir.Stat.Mode)
+}
+
+// repairedLabel is the context in the instance's name, or else the polydir's.
+func repairedLabel(polydir dirfd.Dir, rule polyinst.Rule, name string) string {
+	if !selinuxfs.Active() {
+		return ""
+	}
+	if c := secontext.InName(strings.TrimPrefix(name, rule.Prefix)); c != "" {
+		return c
+	}
+	label, err := polydir.Xattr(selinuxfs.XattrLabel)
+	if err != nil {
+		return ""
+	}
+	return label
 }
 
 // KeepState writes a file of our own below a directory that is root's alone,

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"pam_polyinst/internal/dirfd"
+	"pam_polyinst/internal/hook"
 	"pam_polyinst/internal/mountfd"
 	"pam_polyinst/internal/observe"
 	"pam_polyinst/internal/polyinst"
@@ -26,6 +27,8 @@ type Staged struct {
 	locks     dirfd.Dir
 	lock      dirfd.File
 	lockLabel string
+	uid       uint32
+	script    string    // Init's, checked
 	parent    dirfd.Dir // of a new tmpdir instance, to remove it again
 	attached  bool
 }
@@ -53,7 +56,7 @@ func (s *Staged) Undo() {
 // host's view as it was but for a polydir that `create` demands. After it the
 // step holds a shared lock on its instance, and no exclusive one.
 func Stage(step polyinst.Step, scene *observe.Scene, s polyinst.Subject) (*Staged, *polyinst.Refusal) {
-	staged := &Staged{Step: step, Polydir: dirfd.ID(step.Polydir)}
+	staged := &Staged{Step: step, Polydir: dirfd.ID(step.Polydir), uid: s.UID}
 	if err := stage(staged, scene, s); err != nil {
 		staged.Undo()
 		return nil, hostFault(step.Path, err)
@@ -63,12 +66,17 @@ func Stage(step polyinst.Step, scene *observe.Scene, s polyinst.Subject) (*Stage
 
 func stage(staged *Staged, scene *observe.Scene, s polyinst.Subject) error {
 	step := &staged.Step
+	var err error
+	if step.Init != nil {
+		if staged.script, err = hook.Check(step.Init.Path); err != nil {
+			return err
+		}
+	}
 	if step.Create != nil {
 		if err := createPolydir(staged, &scene.Polydir, s); err != nil {
 			return fmt.Errorf("create: %w", err)
 		}
 	}
-	var err error
 	if step.Source == polyinst.NewTmpfs {
 		staged.Mount, err = newTmpfs(step)
 	} else {
@@ -77,8 +85,8 @@ func stage(staged *Staged, scene *observe.Scene, s polyinst.Subject) error {
 	if err != nil {
 		return err
 	}
-	if step.Source == polyinst.NewTmpfs && step.Label != "" {
-		if err := staged.Mount.Root.SetXattr(selinuxfs.XattrLabel, step.Label); err != nil {
+	if step.Source == polyinst.NewTmpfs {
+		if err := fillTmpfs(staged, s); err != nil {
 			return err
 		}
 	}
@@ -103,6 +111,35 @@ func newTmpfs(step *polyinst.Step) (mountfd.Mount, error) {
 		options = append(options, mountfd.Option(o))
 	}
 	return mountfd.NewTmpfs(step.Path, options)
+}
+
+// fillTmpfs labels and fills a tmpfs that nobody can see yet.
+func fillTmpfs(staged *Staged, s polyinst.Subject) error {
+	if l := staged.Step.Label; l != "" {
+		if err := staged.Mount.Root.SetXattr(selinuxfs.XattrLabel, l); err != nil {
+			return err
+		}
+	}
+	if !staged.Step.Skel {
+		return nil
+	}
+	return fromSkel(staged.Mount.Root, s)
+}
+
+// fromSkel fills an empty directory from /etc/skel; all in it is the user's.
+func fromSkel(dir dirfd.Dir, s polyinst.Subject) error {
+	way, err := dirfd.Walk("/etc/skel", nil)
+	if err != nil {
+		return err
+	}
+	defer way.Close()
+	if way.Missing {
+		return nil
+	}
+	if err := dirfd.Trusted(way, way.Stat); err != nil {
+		return err
+	}
+	return dirfd.CopyTree(way.Dir, dir, s.UID, s.GID)
 }
 
 // createPolydir makes the missing polydir. In a directory of the user's own
@@ -173,8 +210,10 @@ func cloneInstance(staged *Staged, scene *observe.Scene, s polyinst.Subject) (mo
 		return mountfd.Mount{}, err
 	}
 	defer dir.Close()
-	if err := noteOpen(staged.lock, step.Shared, s.UID); err != nil {
-		return mountfd.Mount{}, err
+	if step.Init == nil {
+		if err := staged.settle(); err != nil {
+			return mountfd.Mount{}, err
+		}
 	}
 	return mountfd.Clone(dir)
 }
@@ -274,26 +313,30 @@ func takeLock(staged *Staged, kind dirfd.LockKind) error {
 	}
 }
 
-// noteOpen keeps with the lock whose the instance is, and that it was opened
-// now.
-func noteOpen(lock dirfd.File, shared bool, uid uint32) error {
-	st, err := lock.Stat()
+// settle is the end of making or opening an instance: its lock says whose it is
+// and that it was opened now, and is held no longer against others.
+func (s *Staged) settle() error {
+	st, err := s.lock.Stat()
 	if err != nil {
 		return err
 	}
-	owner, mode := uid, uint32(observe.LockOfOne)
-	if shared {
+	owner, mode := s.uid, uint32(observe.LockOfOne)
+	if s.Step.Shared {
 		owner, mode = 0, observe.LockOfMany
 	}
 	if st.UID != owner || st.Mode != mode {
-		err = lock.SetOwner(owner, 0, mode)
+		err = s.lock.SetOwner(owner, 0, mode)
 	}
-	return errors.Join(err, lock.Touch())
+	return errors.Join(err, s.lock.Touch(), s.lock.Lock(dirfd.Shared))
 }
 
 // existingInstance is the approved instance, still there under the lock.
 func existingInstance(staged *Staged, scene *observe.Scene) (dirfd.Dir, error) {
-	if err := takeLock(staged, dirfd.Shared); err != nil {
+	kind := dirfd.Shared
+	if staged.Step.Init != nil {
+		kind = dirfd.Exclusive // one script at a time
+	}
+	if err := takeLock(staged, kind); err != nil {
 		return dirfd.Dir{}, err
 	}
 	now, err := scene.Parent.Dir.LookupHere(staged.Step.Name)
@@ -314,10 +357,10 @@ func existingInstance(staged *Staged, scene *observe.Scene) (dirfd.Dir, error) {
 	return now, nil
 }
 
-// makeInstance makes the instance under a temporary name, finishes it, and
-// renames it into its place, so that a crash at any point leaves nothing that a
-// later session would take for an instance (I-5). The shared lock is held when
-// it returns.
+// makeInstance makes the instance. It appears under its name when it is
+// complete, and until its init script has run too the lock says that it was
+// only begun: a crash at any point leaves nothing that a later session would
+// take for an instance (I-5).
 func makeInstance(staged *Staged, parent dirfd.Dir, s polyinst.Subject) (dirfd.Dir, error) {
 	step := &staged.Step
 	kind := dirfd.Exclusive
@@ -333,38 +376,61 @@ func makeInstance(staged *Staged, parent dirfd.Dir, s polyinst.Subject) (dirfd.D
 	if err := takeLock(staged, kind); err != nil {
 		return dirfd.Dir{}, err
 	}
-	dir, err := parent.LookupHere(step.Name)
-	switch {
-	case err == nil:
-		// another session was faster, or an earlier one did not finish
-		var unfinished bool
-		if unfinished, err = checkNew(dir, step); unfinished {
-			dir.Close()
-			dir, err = makeNamed(parent, step)
-		}
-	case dirfd.IsNotExist(err):
-		dir, err = makeNamed(parent, step)
+	faster, err := finishedByAnother(staged, parent)
+	if err != nil || faster.IsOpen() {
+		return faster, err
 	}
-	if err == nil {
-		err = staged.lock.Lock(dirfd.Shared)
+	if err := staged.lock.SetOwner(0, 0, observe.LockBegun); err != nil {
+		return dirfd.Dir{}, err
+	}
+	if err := parent.RemoveTree(step.Name, nil); err != nil {
+		return dirfd.Dir{}, err
+	}
+	return makeNamed(parent, step, s)
+}
+
+// finishedByAnother is the instance that another session finished between our
+// look and our lock; not open if there is none. It is judged as existing ones
+// are.
+func finishedByAnother(staged *Staged, parent dirfd.Dir) (dirfd.Dir, error) {
+	lock, err := staged.lock.Stat()
+	if err != nil || lock.Mode == observe.LockBegun {
+		return dirfd.Dir{}, err
+	}
+	dir, err := parent.LookupHere(staged.Step.Name)
+	if dirfd.IsNotExist(err) {
+		return dirfd.Dir{}, nil
+	}
+	if err != nil {
+		return dirfd.Dir{}, err
+	}
+	st, err := dir.Stat()
+	switch {
+	case err != nil:
+	case !st.IsDir():
+		err = fmt.Errorf("instance %q: is a %s, not a directory", dir.Path(), st.TypeName())
+	case st.UID != staged.Step.Owner.UID:
+		err = fmt.Errorf("instance %q: owned by uid %d, want %d", dir.Path(), st.UID, staged.Step.Owner.UID)
+	case lock.Mode == observe.LockOfOne && lock.UID != staged.uid:
+		err = fmt.Errorf("instance %q: was made for uid %d at this moment", dir.Path(), lock.UID)
 	}
 	if err != nil {
 		dir.Close()
 		return dirfd.Dir{}, err
 	}
+	if staged.Step.Init != nil && !staged.Step.InitAlways {
+		staged.Step.Init = nil // it ran for the other session
+	}
 	return dir, nil
 }
 
-func makeNamed(parent dirfd.Dir, step *polyinst.Step) (dirfd.Dir, error) {
+func makeNamed(parent dirfd.Dir, step *polyinst.Step, s polyinst.Subject) (dirfd.Dir, error) {
 	temporary := polyinst.NewPrefix + step.Name
-	dir, err := makeUnder(parent, temporary, step)
+	dir, err := makeUnder(parent, temporary, step, s)
 	if err != nil {
 		return dirfd.Dir{}, err
 	}
-	if err = finish(dir, step); err == nil {
-		err = parent.Rename(temporary, step.Name)
-	}
-	if err == nil {
+	if err = parent.Rename(temporary, step.Name); err == nil {
 		return dir, nil
 	}
 	dir.Close()
@@ -372,53 +438,38 @@ func makeNamed(parent dirfd.Dir, step *polyinst.Step) (dirfd.Dir, error) {
 		return dirfd.Dir{}, err
 	}
 	// SELinux's stock policies let a login program make directories in an
-	// instance parent, but not rename them. Then the mode tells: until it is
-	// finished, the instance is root's with mode 0000.
+	// instance parent, but not rename them; the lock tells all the same that
+	// it is not finished
 	if err := parent.RemoveTree(temporary, nil); err != nil {
 		return dirfd.Dir{}, err
 	}
-	if dir, err = makeUnder(parent, step.Name, step); err != nil {
-		return dirfd.Dir{}, err
-	}
-	if err := finish(dir, step); err != nil {
-		dir.Close()
-		return dirfd.Dir{}, err
-	}
-	return dir, nil
+	return makeUnder(parent, step.Name, step, s)
 }
 
-// makeUnder makes the empty, unfinished instance; what a dead session left
-// under the name goes first.
-func makeUnder(parent dirfd.Dir, name string, step *polyinst.Step) (dirfd.Dir, error) {
+// makeUnder makes the instance under a name; what a dead session left there goes
+// first. Its owner and mode are the last that it gets.
+func makeUnder(parent dirfd.Dir, name string, step *polyinst.Step, s polyinst.Subject) (dirfd.Dir, error) {
 	if err := parent.RemoveTree(name, nil); err != nil {
 		return dirfd.Dir{}, err
 	}
 	if err := labelled(step.Label, func() error { return parent.Mkdir(name, 0) }); err != nil {
 		return dirfd.Dir{}, err
 	}
-	return parent.LookupHere(name)
-}
-
-// finish fills the instance, and as the last thing gives it its owner and mode.
-func finish(dir dirfd.Dir, step *polyinst.Step) error {
-	return dir.SetOwner(step.Owner.UID, step.Owner.GID, step.Owner.Mode)
-}
-
-// checkNew judges an instance that another session made between our look and
-// our lock, as existing ones are judged.
-func checkNew(dir dirfd.Dir, step *polyinst.Step) (unfinished bool, err error) {
-	st, err := dir.Stat()
-	switch {
-	case err != nil:
-		return false, err
-	case !st.IsDir():
-		return false, fmt.Errorf("instance %q: is a %s, not a directory", dir.Path(), st.TypeName())
-	case polyinst.Unfinished(polyinst.Owner{UID: st.UID, GID: st.GID, Mode: st.Mode}):
-		return true, nil
-	case st.UID != step.Owner.UID:
-		return false, fmt.Errorf("instance %q: owned by uid %d, want %d", dir.Path(), st.UID, step.Owner.UID)
+	dir, err := parent.LookupHere(name)
+	if err != nil {
+		return dirfd.Dir{}, err
 	}
-	return false, nil
+	if step.Skel {
+		err = fromSkel(dir, s)
+	}
+	if err == nil {
+		err = dir.SetOwner(step.Owner.UID, step.Owner.GID, step.Owner.Mode)
+	}
+	if err != nil {
+		dir.Close()
+		return dirfd.Dir{}, err
+	}
+	return dir, nil
 }
 
 func hostFault(path string, err error) *polyinst.Refusal {

@@ -32,7 +32,7 @@ var mayMakeSystemCalls = []string{"dirfd", "mountfd", "mntns", "hostconn", "seli
 var pure = map[string][]string{
 	"config":    {"bytes", "cmp", "errors", "fmt", "math", "slices", "sort", "strconv", "strings", "time", "unicode", "unicode/utf8", "github.com/BurntSushi/toml", "maps"},
 	"secontext": {"fmt", "strings"},
-	"polyinst":  {"crypto/md5", "crypto/sha256", "encoding/hex", "errors", "fmt", "slices", "sort", "strconv", "strings", "pam_polyinst/internal/config"},
+	"polyinst":  {"time", "crypto/md5", "crypto/sha256", "encoding/hex", "errors", "fmt", "slices", "sort", "strconv", "strings", "pam_polyinst/internal/config"},
 }
 
 const module = "pam_polyinst/"

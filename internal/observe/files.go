@@ -17,6 +17,16 @@ var (
 	VendorDir = "/usr/share/polyinst"
 )
 
+// InitDir is where init scripts with relative paths lie: the drop-ins' directory
+// of the main file conf, empty for the default one.
+func InitDir(conf string) string {
+	if conf == "" {
+		return ConfigDir + "/" + dropinDir
+	}
+	dir, _ := dirfd.Split(conf)
+	return dir + "/" + dropinDir
+}
+
 const (
 	mainFile  = "namespace.conf"
 	dropinDir = "namespace.d"
@@ -119,6 +129,10 @@ func dropinNames(dir string) ([]string, error) {
 }
 
 func readFile(path string, trusted bool) (config.Source, error) {
+	return readFileOf(path, trusted, sizeLimit)
+}
+
+func readFileOf(path string, trusted bool, limit int) (config.Source, error) {
 	way, err := dirfd.WalkFile(path)
 	if err != nil {
 		return config.Source{}, err
@@ -148,7 +162,7 @@ func readFile(path string, trusted bool) (config.Source, error) {
 			return config.Source{}, err
 		}
 	}
-	data, err := f.ReadAll(sizeLimit)
+	data, err := f.ReadAll(limit)
 	if err != nil {
 		return config.Source{}, fmt.Errorf("%s: %s", path, dirfd.Errno(err))
 	}

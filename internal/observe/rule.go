@@ -133,7 +133,8 @@ func instance(scene *Scene, rule polyinst.Rule, s polyinst.Subject, names polyin
 	parent := scene.Parent.Dir
 	for i, name := range append([]string{names.Own}, names.Older...) {
 		name = rule.Prefix + name
-		uid, recorded := InstanceUID(parent, name)
+		lock, locked := lockOf(parent, name)
+		uid, recorded := lock.UID, locked && lock.Mode == LockOfOne
 		dir, err := parent.LookupHere(name)
 		if dirfd.IsNotExist(err) {
 			continue
@@ -144,6 +145,7 @@ func instance(scene *Scene, rule polyinst.Rule, s polyinst.Subject, names polyin
 			continue
 		}
 		f.InstanceName, f.Recorded, f.RecordedUID = name, recorded, uid
+		f.Unfinished = locked && lock.Mode == LockBegun
 		f.Instance = instanceFacts(dir, err)
 		scene.Instance = dir
 		return
@@ -171,30 +173,36 @@ func instanceFacts(dir dirfd.Dir, err error) polyinst.DirFacts {
 // InstanceUID is the account for which an instance was made, as its lock says,
 // which only root can reach.
 func InstanceUID(parent dirfd.Dir, name string) (uid uint32, recorded bool) {
+	st, ok := lockOf(parent, name)
+	return st.UID, ok && st.Mode == LockOfOne
+}
+
+func lockOf(parent dirfd.Dir, name string) (dirfd.Stat, bool) {
 	locks, err := parent.LookupHere(polyinst.LockDir)
 	if err != nil {
-		return 0, false
+		return dirfd.Stat{}, false
 	}
 	defer locks.Close()
 	st, err := locks.Stat()
 	if err != nil || dirfd.TrustedFile(locks.Path(), st) != nil {
-		return 0, false
+		return dirfd.Stat{}, false
 	}
 	lock, err := locks.LookupHere(name)
 	if err != nil {
-		return 0, false
+		return dirfd.Stat{}, false
 	}
 	defer lock.Close()
 	st, err = lock.Stat()
-	return st.UID, err == nil && st.Mode == LockOfOne
+	return st, err == nil
 }
 
-// The modes of a lock say what its owner means; the time of its last change is
-// that of the instance's last open.
+// The modes of a lock say what is known of its instance; the time of its last
+// change is that of the instance's last open.
 const (
-	LockOfNobody = 0o000  // just made: nothing is known yet
-	LockOfOne    = 0o700  // the owner is the account that the instance was made for
-	LockOfMany   = 0o1700 // the instance is shared
+	LockOfNobody = 0o000  // just made: nothing
+	LockBegun    = 0o300  // the instance is being made; without a holder: it was never finished
+	LockOfOne    = 0o700  // finished, and the lock's owner is the account that it is for
+	LockOfMany   = 0o1700 // finished, and shared
 )
 
 // networkFS are the filesystems (statfs(2)) whose directories other machines

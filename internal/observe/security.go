@@ -153,12 +153,3 @@ func compareLabels(scene *Scene) {
 	have, err2 := secontext.Parse(f.InstanceLabel)
 	f.SameLevel = err1 == nil && err2 == nil && want.Range == have.Range
 }
-
-// defaultLabel is what the policy's files say of a path; empty where they say
-// nothing.
-func defaultLabel(string) (string, error) { return "", nil }
-
-// defaultContext is what the policy's files say of a user's session.
-func defaultContext(polyinst.Subject) (string, error) {
-	return "", fmt.Errorf("use_default_context is not supported yet")
-}

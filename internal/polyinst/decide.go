@@ -40,6 +40,7 @@ type Facts struct {
 	InstanceName string // the one of the rule's names under which Instance exists, else its own
 	Recorded     bool   // there is a record of the instance's user
 	RecordedUID  uint32
+	Unfinished   bool // the instance was begun, and never finished: it is made anew
 
 	// Where a security module is active:
 	Label         string // what the instance is to be labelled: its member context, or the polydir's own label
@@ -66,13 +67,45 @@ func Decide(rule Rule, s Subject, f Facts, m Machine) (Step, *Refusal) {
 	step.Owner = owner
 	step.Attributes = rule.Config.MountOptions | f.PolydirFlags
 	step.Label, step.Shared = f.Label, Shared(rule, m)
-	if rule.Config.Method == config.MethodTmpfs {
-		return step, tmpfs(&step, rule, m)
-	}
-	if r := parent(&step, rule, s, f, m); r != nil {
+	if r := source(&step, rule, s, f, m); r != nil {
 		return Step{}, r
 	}
-	return step, instance(&step, rule, s, f)
+	isNew := step.Source != ExistingInstance
+	step.Skel = rule.Config.Skel && isNew
+	if rule.Config.Init != "" && (isNew || rule.Config.InitWhen == config.InitAlways) {
+		step.InitAlways = rule.Config.InitWhen == config.InitAlways
+		step.Init = initScript(step, rule, s, f, m, isNew)
+	}
+	return step, nil
+}
+
+func source(step *Step, rule Rule, s Subject, f Facts, m Machine) *Refusal {
+	if rule.Config.Method == config.MethodTmpfs {
+		return tmpfs(step, rule, m)
+	}
+	if r := parent(step, rule, s, f, m); r != nil {
+		return r
+	}
+	return instance(step, rule, s, f)
+}
+
+func initScript(step Step, rule Rule, s Subject, f Facts, m Machine, isNew bool) *Init {
+	path := rule.Config.Init
+	if path[0] != '/' {
+		path = m.InitDir + "/" + path
+	}
+	instance := "tmpfs"
+	if step.Source != NewTmpfs {
+		instance = step.Parent + "/" + step.Name
+	}
+	flag := func(b bool) string {
+		if b {
+			return "1"
+		}
+		return "0"
+	}
+	args := []string{step.Path, instance, flag(isNew), s.User, flag(len(f.Polydir.Swaps) == 0), flag(len(f.Parent.Swaps) == 0)}
+	return &Init{Path: path, Args: args, Timeout: rule.Config.InitTimeout}
 }
 
 // context judges what the security module says of the instance. A rule that
@@ -211,7 +244,7 @@ func instance(step *Step, rule Rule, s Subject, f Facts) *Refusal {
 	if d.Problem != "" {
 		return bad("%s", d.Problem)
 	}
-	if !d.Exists || Unfinished(d.Owner) {
+	if !d.Exists || f.Unfinished {
 		return nil
 	}
 	switch {
@@ -233,10 +266,6 @@ func instance(step *Step, rule Rule, s Subject, f Facts) *Refusal {
 	return nil
 }
 
-// Unfinished tells whether an instance with this owner and mode was begun and
-// never finished: its owner and mode are the last that it gets.
-func Unfinished(o Owner) bool { return o == Owner{} }
-
 // Unsupported refuses a rule that asks for something which this build has not
 // got, by the key that asks for it.
 func Unsupported(rule Rule) *Refusal {
@@ -246,8 +275,6 @@ func Unsupported(rule Rule) *Refusal {
 		used bool
 	}{
 		{"keep", len(p.Keep) > 0},
-		{"skel", p.Skel},
-		{"init", p.Init != ""},
 		{"quota", p.Quota != config.Quota{}},
 	} {
 		if missing.used {

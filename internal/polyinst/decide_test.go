@@ -15,7 +15,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 var (
 	alice = Subject{User: "alice", Typed: "alice", UID: 1001, GID: 1001, Home: "/home/alice", Service: "sshd",
 		Groups: map[string]Membership{"staff": Member, "wheel": NotMember, "gone": NoSuchGroup}}
-	machine = Machine{MachineID: "aaaa0001", BootID: "bbbb0002", Random: "0123456789ab", Kernel: "6.1.0",
+	machine = Machine{MachineID: "aaaa0001", BootID: "bbbb0002", Random: "0123456789ab", Kernel: "6.1.0", InitDir: "/etc/security/polyinst/namespace.d",
 		KernelAtLeast: func(major, minor int) bool { return major < 6 || major == 6 && minor <= 1 }}
 )
 
@@ -129,7 +129,17 @@ var decisions = []struct {
 		f.Polydir.Exists, f.Create = false, Owner{1001, 50, 0o700}
 		return f
 	}},
-	{"instance-unfinished", tmpUser, func() Facts { return instanceOf(Owner{}) }},
+	{"instance-unfinished", tmpUser, func() Facts {
+		f := instanceOf(Owner{})
+		f.Unfinished = true
+		return f
+	}},
+	{"init-new", tmpUser + `init = "tmp.init"`, good},
+	{"init-existing", tmpUser + `init = "tmp.init"`, func() Facts { return instanceOf(Owner{0, 0, 0o1777}) }},
+	{"init-always", tmpUser + "init = \"/etc/tmp.init\"\ninit_when = \"always\"\ninit_timeout = \"3s\"", func() Facts { return instanceOf(Owner{0, 0, 0o1777}) }},
+	{"init-in-home", home + `init = "home.init"`, func() Facts { return inHome(good()) }},
+	{"skel-new", tmpUser + `skel = true`, good},
+	{"skel-existing", tmpUser + `skel = true`, func() Facts { return instanceOf(Owner{0, 0, 0o1777}) }},
 	{"tmpdir", strings.Replace(tmpUser, `"user"`, `"tmpdir"`, 1), func() Facts {
 		f := good()
 		f.InstanceName = ".tmpdir.aaaa0001.bbbb0002.0123456789ab"

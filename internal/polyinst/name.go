@@ -19,6 +19,7 @@ type Machine struct {
 	KernelAtLeast func(major, minor int) bool
 	Kernel        string
 	Security      Security
+	InitDir       string // where an init script with a relative path lies
 }
 
 // Security says what the machine's security module gives a session.

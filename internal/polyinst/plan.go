@@ -3,6 +3,7 @@ package polyinst
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"pam_polyinst/internal/config"
 )
@@ -46,6 +47,18 @@ type Step struct {
 	Label      string // security context of the instance; empty where no module is active
 	Relabel    bool   // the existing instance has another type: give it Label
 	Shared     bool   // it is of several users
+
+	Skel bool // fill the new instance from /etc/skel, the user's
+	Init *Init
+	// InitAlways: the script is also for instances that exist
+	InitAlways bool
+}
+
+// Init is a run of an administrator's script, after the polydir is covered.
+type Init struct {
+	Path    string
+	Args    []string // as the peer's: polydir, instance, new, user, and whether root alone can change the two paths
+	Timeout time.Duration
 }
 
 // TmpfsOption is a mount option of tmpfs(5); an empty Value is a flag.
@@ -108,5 +121,11 @@ func (s Step) String() string {
 		b.WriteString(" (anew)")
 	}
 	b.WriteByte('\n')
+	if s.Skel {
+		fmt.Fprintf(&b, "fill it from /etc/skel\n")
+	}
+	if s.Init != nil {
+		fmt.Fprintf(&b, "run %q %q within %s\n", s.Init.Path, s.Init.Args, s.Init.Timeout)
+	}
 	return b.String()
 }

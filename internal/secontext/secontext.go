@@ -48,3 +48,15 @@ func Doubled(r string) string {
 	}
 	return r + "-" + r
 }
+
+// InName is the context with which an instance's name begins, as in
+// "system_u:object_r:tmp_t:s2_alice"; empty where it begins with none that has
+// a range.
+func InName(name string) string {
+	p := strings.SplitN(name, ":", 4)
+	if len(p) < 4 {
+		return ""
+	}
+	p[3], _, _ = strings.Cut(p[3], "_") // no level has one
+	return strings.Join(p, ":")
+}

@@ -28,3 +28,17 @@ func TestDoubled(t *testing.T) {
 		}
 	}
 }
+
+func TestInName(t *testing.T) {
+	for name, want := range map[string]string{
+		"system_u:object_r:tmp_t:s2_alice":           "system_u:object_r:tmp_t:s2",
+		"system_u:object_r:tmp_t:s2-s4:c1,c3_al_ice": "system_u:object_r:tmp_t:s2-s4:c1,c3",
+		"system_u:object_r:tmp_t:s2":                 "system_u:object_r:tmp_t:s2",
+		"alice":                                      "",
+		"system_u:object_r:tmp_t_alice":              "",
+	} {
+		if got := InName(name); got != want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}

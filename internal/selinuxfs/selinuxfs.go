@@ -43,6 +43,12 @@ func Enforcing() bool {
 	return err == nil && v == "1"
 }
 
+// MLS tells whether the policy knows levels.
+func MLS() bool {
+	v, err := read(mount + "/mls")
+	return err == nil && v == "1"
+}
+
 // Boolean is the current value of a policy boolean; known is false where the
 // policy has none of this name.
 func Boolean(name string) (on, known bool) {

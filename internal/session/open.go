@@ -251,6 +251,7 @@ func (c *call) construct(selection polyinst.Selection, digest string, origin mnt
 	machine.ParentModeAny = c.args.IgnoreInstanceParentMode
 	machine.HashNames = c.args.GenHash
 	machine.Security = c.security
+	machine.InitDir = observe.InitDir(c.args.Conf)
 	if c.req.InPlace {
 		// before going below the chroot, whose root may be no mount
 		if r := apply.Isolate(c.config.Namespace.Propagation); r != nil {
@@ -389,6 +390,12 @@ func (c *call) enter(staged []*apply.Staged) *polyinst.Refusal {
 		}
 	}
 	if r := apply.Attach(staged); r != nil {
+		return r
+	}
+	r := apply.RunInits(staged, func(polydir, line string) {
+		c.host.Log(hostconn.Info, fmt.Sprintf("polydir %q: init: %s", polydir, line))
+	})
+	if r != nil {
 		return r
 	}
 	return apply.Verify(staged)

@@ -1,0 +1,151 @@
+package tests
+
+import (
+	"strings"
+	"testing"
+
+	"pam_polyinst/tests/host"
+)
+
+const initDir = "/etc/security/polyinst/namespace.d/"
+
+// withInit is ownTmp with an init script and more keys.
+func withInit(keys ...string) string {
+	return ownTmp + "init = \"tmp.init\"\n" + strings.Join(keys, "\n") + "\n"
+}
+
+// script writes the init script.
+func initScript(h *host.Host, body string) {
+	h.T.Helper()
+	h.MustRun("mkdir", "-p", initDir)
+	h.WriteFile(initDir+"tmp.init", "#!/bin/sh\n"+body+"\n", 0o755)
+}
+
+// The peer's six arguments; in the finished view, before the session; on a new
+// instance once, and with "always" at each open.
+func TestInit(t *testing.T) {
+	for when, runs := range map[string]int{"new": 1, "always": 3} {
+		t.Run(when, func(t *testing.T) {
+			t.Parallel()
+			story(t, withInit(`init_when = "`+when+`"`), []string{"su"}, func(h *host.Host) {
+				h.AddUser("alice")
+				initScript(h, `echo "$# $*" >> /tmp/ran; echo to the log; echo more >&2`)
+				for range 3 {
+					h.MustRun("su", "alice", "-c", "test -s /tmp/ran")
+				}
+				lines := strings.Split(strings.TrimSpace(h.ReadFile(instance("alice")+"/ran")), "\n")
+				host.Equal(h, "runs", len(lines), runs)
+				host.Equal(h, "arguments", lines[0], "6 /tmp "+instance("alice")+" 1 alice 1 1")
+				if runs > 1 {
+					host.Equal(h, "the second time", lines[1], "6 /tmp "+instance("alice")+" 0 alice 1 1")
+				}
+				h.WaitLog(`polydir "/tmp": init: to the log`)
+				h.WaitLog(`polydir "/tmp": init: more`)
+			})
+		})
+	}
+}
+
+// Nothing of the host leaks into the script.
+func TestInitIsClean(t *testing.T) {
+	story(t, withInit(), []string{"pamhost"}, func(h *host.Host) {
+		h.AddUser("alice")
+		initScript(h, `env | sort > /tmp/env; ls /proc/self/fd | wc -l > /tmp/fds; umask > /tmp/umask; pwd > /tmp/pwd
+grep -E 'SigBlk|SigIgn|^Uid|^Groups' /proc/self/status > /tmp/status; readlink /proc/$$/fd/0 > /tmp/stdin`)
+		tr := h.PamHost("setenv:SECRET=x", "umask:0", "sigign:13", "cwd:/tmp", "user=alice", "start", "acct", "open", "close", "end")
+		tr.RC("open", host.PAMSuccess)
+		at := instance("alice") + "/"
+		host.Equal(h, "environment", h.ReadFile(at+"env"), "HOME=/\nLC_ALL=C\nPATH=/usr/sbin:/usr/bin:/sbin:/bin\nPWD=/\n")
+		host.Equal(h, "umask", h.ReadFile(at+"umask"), "0022\n")
+		host.Equal(h, "working directory", h.ReadFile(at+"pwd"), "/\n")
+		host.Equal(h, "stdin", h.ReadFile(at+"stdin"), "/dev/null\n")
+		h.Match("signals", h.ReadFile(at+"status"), `(?s)Uid:\s0\s0\s0\s0.*Groups:\s*\n.*SigBlk:\s0+\nSigIgn:\s0+\n`)
+	})
+}
+
+// A script that fails refuses the session, and the next one begins anew.
+func TestInitThatFails(t *testing.T) {
+	for name, c := range map[string]struct{ body, says string }{
+		"exit status": {"touch /tmp/half; exit 3", "exited with status 3"},
+		"killed":      {"kill -9 $$", "killed by SIGKILL"},
+		"too slow":    {"exec sleep 60", "did not end within 1s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			story(t, withInit(`init_timeout = "1s"`), []string{"su"}, func(h *host.Host) {
+				h.AddUser("alice")
+				initScript(h, c.body)
+				host.Equal(h, "admitted", admitted(h, "alice"), false)
+				h.WaitLog(c.says)
+				initScript(h, "test ! -e /tmp/half; exit $?")
+				sees(h, "alice", true)
+			})
+		})
+	}
+}
+
+func TestInitThatMayNotRun(t *testing.T) {
+	for name, spoil := range map[string]string{
+		"absent":         "rm " + initDir + "tmp.init",
+		"not executable": "chmod 644 " + initDir + "tmp.init",
+		"of a user":      "chown 4000 " + initDir + "tmp.init",
+		"writable":       "chmod 775 " + initDir + "tmp.init",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			story(t, withInit(), []string{"su"}, func(h *host.Host) {
+				h.AddUser("alice")
+				initScript(h, "exit 0")
+				h.Sh(spoil)
+				host.Equal(h, "admitted", admitted(h, "alice"), false)
+				h.WaitLog("tmp.init")
+				host.Equal(h, "instances", len(instances(h)), 0)
+			})
+		})
+	}
+}
+
+// A worker that dies while its script runs leaves no instance that counts.
+func TestKilledInInit(t *testing.T) {
+	story(t, withInit(), []string{"pamhost", "su"}, func(h *host.Host) {
+		h.AddUser("alice")
+		h.Fifo("/run/in")
+		initScript(h, "touch /tmp/half; echo running > /run/in; exec sleep 60")
+		p := h.PamHostCommand(script("open", "end")...).Start()
+		h.ReadFifo("/run/in")
+		p.KillHard()
+		initScript(h, "test ! -e /tmp/half && touch /tmp/whole")
+		h.MustRun("su", "alice", "-c", "test -e /tmp/whole")
+	})
+}
+
+func TestSkel(t *testing.T) {
+	config := `
+[[polydir]]
+path            = "$HOME"
+instance_prefix = "/var/lib/polyinst/home/"
+method          = "user"
+skel            = true
+except          = ["root"]
+`
+	story(t, config, []string{"su"}, func(h *host.Host) {
+		u := h.AddUser("alice")
+		h.Sh("rm -rf /etc/skel; mkdir -p /etc/skel/bin; echo hello > /etc/skel/.profile; ln -s .profile /etc/skel/link; chmod 700 /etc/skel/bin")
+		h.MustRun("su", "alice", "-c", "cd; grep -q hello .profile && test -L link && test -O bin && echo mine > new")
+		at := "/var/lib/polyinst/home/alice/"
+		_, uid, gid := h.Mode(at + ".profile")
+		host.Equal(h, "owner", [2]int{uid, gid}, [2]int{u.UID, u.UID})
+		h.MustRun("su", "alice", "-c", "cd; rm .profile")
+		h.MustRun("su", "alice", "-c", "cd; test ! -e .profile && test -e new") // filled once
+	})
+}
+
+// Twenty first logins with a script: it runs once.
+func TestInitRunsOnce(t *testing.T) {
+	story(t, withInit(), []string{"su"}, func(h *host.Host) {
+		h.AddUser("alice")
+		initScript(h, "echo x >> /tmp/ran")
+		h.Sh("for i in $(seq 20); do su alice -c 'test -s /tmp/ran' || echo FAILED & done; wait")
+		host.Equal(h, "runs", h.ReadFile(instance("alice")+"/ran"), "x\n")
+	})
+}
