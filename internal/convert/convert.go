@@ -97,6 +97,9 @@ type Facts struct {
 	// Exposed says why others than root can create names on the way to a
 	// directory; empty: they cannot.
 	Exposed func(dir string) string
+	// Owner is the owner and group of a directory, as USER:GROUP; empty: there
+	// is none.
+	Owner func(dir string) string
 }
 
 func (f Facts) account(name string) (Account, Answer) {
@@ -111,6 +114,13 @@ func (f Facts) group(name string) Answer {
 		return Unknown
 	}
 	return f.Group(name)
+}
+
+func (f Facts) owner(dir string) string {
+	if f.Owner == nil || strings.Contains(dir, "$") {
+		return ""
+	}
+	return f.Owner(dir)
 }
 
 func (f Facts) script(path string) Script {

@@ -84,6 +84,9 @@ func (t *table) readPrefix(field string) {
 	t.prefix = strings.TrimSuffix(clean(parent), "/") + "/" + name
 	if t.prefix != written {
 		t.comment("instance_prefix", "the peer's file has %s, which is the same", quote(field))
+		if strings.Contains(field, "//") {
+			t.remark("instance_prefix", `"//" in %s makes the peer (seen with 1.5.2) deny every session; it is left out`, quote(field))
+		}
 	}
 	t.set("instance_prefix", tomlString(t.prefix))
 	if name != "" {

@@ -26,7 +26,13 @@ func (t *table) tmpfs(mntopts string) {
 		}
 	}
 	t.set("tmpfs", m.table())
-	t.comment("tmpfs", "the peer's tmpfs is root's; ours has the owner and group of the polydir")
+	switch owner := t.c.facts.owner(t.path); owner {
+	case "root:root":
+	case "":
+		t.comment("tmpfs", "the peer's tmpfs is root's; ours has the owner and group of the polydir")
+	default:
+		t.remark("tmpfs", "the peer's tmpfs is root's; ours has the owner and group of the polydir, %s", printable(owner))
+	}
 	t.tmpfsFlags(m.flags)
 }
 

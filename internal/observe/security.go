@@ -51,6 +51,21 @@ func Security(from ContextFrom, s polyinst.Subject) polyinst.Security {
 	return sec
 }
 
+// booleans are the names that distributions give the boolean which lets login
+// programs polyinstantiate.
+var booleans = []string{"allow_polyinstantiation", "polyinstantiation_enabled"}
+
+// DeniedHint is the way out of a denial in enforcing mode: the boolean that is
+// off, or the label that is wanted.
+func DeniedHint() string {
+	for _, name := range booleans {
+		if on, known := selinuxfs.Boolean(name); known && !on {
+			return fmt.Sprintf("SELinux is enforcing and its boolean %s is off: setsebool -P %s on", name, name)
+		}
+	}
+	return "SELinux is enforcing: instance parents want the type tmp_t (semanage fcontext -a -t tmp_t '/var/lib/polyinst/[^/]+'; restorecon -RF /var/lib/polyinst), and programs other than sshd the policy module in dist/selinux"
+}
+
 // label finds out what the rule's instance is to be labelled, and returns the
 // contexts that name it: the canonical one first.
 func label(scene *Scene, rule polyinst.Rule, m polyinst.Machine) []string {

@@ -228,6 +228,9 @@ func (c *call) identify() *polyinst.Refusal {
 // refuse answers with a refusal, or admits a user of the rescue group to the
 // view that he is in.
 func (c *call) refuse(r *polyinst.Refusal) {
+	if c.security.Enforcing && denied(r) {
+		r.Reason += "; " + observe.DeniedHint()
+	}
 	if c.rescued(r) {
 		_ = c.host.Report(hostconn.Report{Action: hostconn.Stay, Code: hostconn.Success, Priority: hostconn.Alert,
 			Text: fmt.Sprintf("rescue: %q is admitted WITHOUT private directories: %v", c.req.User, r)})
@@ -242,6 +245,11 @@ func (c *call) refuse(r *polyinst.Refusal) {
 	}
 	_ = c.host.Report(hostconn.Report{Action: hostconn.Stay, Code: code, Priority: hostconn.Err,
 		Text: fmt.Sprintf("session refused for %q: %v", c.req.User, r)})
+}
+
+// denied tells whether a refusal comes from something that was not permitted.
+func denied(r *polyinst.Refusal) bool {
+	return strings.Contains(r.Reason, "permission denied") || strings.Contains(r.Reason, "operation not permitted")
 }
 
 func (c *call) rescued(r *polyinst.Refusal) bool {
