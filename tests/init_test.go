@@ -149,3 +149,25 @@ func TestInitRunsOnce(t *testing.T) {
 		host.Equal(h, "runs", h.ReadFile(instance("alice")+"/ran"), "x\n")
 	})
 }
+
+// A polydir that covers the script's own path leads to no other script.
+func TestInitIsJudgedWhereItRuns(t *testing.T) {
+	config := `
+[[polydir]]
+path            = "/srv/scripts"
+instance_prefix = "/var/lib/polyinst/scripts/"
+method          = "user"
+except          = ["root"]
+` + ownTmp + "init = \"/srv/scripts/tmp.init\"\ninit_when = \"always\"\n"
+	story(t, config, []string{"su"}, func(h *host.Host) {
+		h.AddUser("alice")
+		h.WriteFile("/srv/scripts/tmp.init", "#!/bin/sh\n", 0o755)
+		h.Mkdir("/var/lib/polyinst/scripts/alice", 0o755, 0, 0)
+		h.WriteFile("/var/lib/polyinst/scripts/alice/tmp.init", "#!/bin/sh\ntouch /run/owned\n", 0o755)
+		h.MustRun("chown", "alice", "/var/lib/polyinst/scripts/alice/tmp.init")
+		host.Equal(h, "admitted", admitted(h, "alice"), false)
+		if h.Exists("/run/owned") {
+			t.Error("alice's script ran as root")
+		}
+	})
+}

@@ -58,7 +58,7 @@ func RunInits(all []*Staged, log func(polydir, line string)) *polyinst.Refusal {
 		if s.Step.Init == nil {
 			continue
 		}
-		result, err := hook.Run(hook.Script{Path: s.script, Args: s.Step.Init.Args, Timeout: s.Step.Init.Timeout})
+		result, err := runInit(s.Step.Init)
 		for _, line := range result.Output {
 			log(s.Step.Path, line)
 		}
@@ -70,6 +70,16 @@ func RunInits(all []*Staged, log func(polydir, line string)) *polyinst.Refusal {
 		}
 	}
 	return nil
+}
+
+// runInit judges the script in the view in which it runs: a polydir may cover
+// the path by which it was judged before.
+func runInit(i *polyinst.Init) (hook.Result, error) {
+	script, err := hook.Check(i.Path)
+	if err != nil {
+		return hook.Result{}, err
+	}
+	return hook.Run(hook.Script{Path: script, Args: i.Args, Timeout: i.Timeout})
 }
 
 // Verify looks at the finished view as the session will: every polydir must be

@@ -68,7 +68,8 @@ func stage(staged *Staged, scene *observe.Scene, s polyinst.Subject) error {
 	step := &staged.Step
 	var err error
 	if step.Init != nil {
-		if staged.script, err = hook.Check(step.Init.Path); err != nil {
+		// before anything is made; once more where it runs
+		if _, err = hook.Check(step.Init.Path); err != nil {
 			return err
 		}
 	}
