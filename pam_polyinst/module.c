@@ -402,7 +402,7 @@ static bool await(int fd, int64_t deadline)
 
 	for (;;) {
 		int64_t left = deadline - now_ms();
-		int n = poll(&p, 1, left > 0 ? (int)left : 0);
+		int n = poll(&p, 1, left < 0 ? 0 : left > INT32_MAX ? INT32_MAX : (int)left);
 		if (n > 0)
 			return true;
 		if (n == 0 || errno != EINTR)

@@ -53,18 +53,35 @@ func TestGcTakesOnlyItsOwn(t *testing.T) {
 func TestTmpdirOfALeftProcess(t *testing.T) {
 	story(t, tmpdir, []string{"su"}, func(h *host.Host) {
 		h.AddUser("alice")
-		h.Fifo("/run/wait")
-		h.MustRun("chmod", "666", "/run/wait")
-		h.MustRun("su", "alice", "-c", "setsid sh -c 'read line < /run/wait; touch /tmp/still; echo done > /run/wait' >/dev/null 2>&1 &")
+		h.Fifo("/run/go")
+		h.Fifo("/run/done")
+		h.MustRun("chmod", "666", "/run/go", "/run/done")
+		h.MustRun("su", "alice", "-c", "setsid sh -c 'read line < /run/go; touch /tmp/still; echo done > /run/done' >/dev/null 2>&1 &")
 		left := instances(h)
 		host.Equal(h, "instances", len(left), 1)
 		h.MustRun("polyinst", "gc")
 		host.Equal(h, "instances after gc", len(instances(h)), 1)
-		h.Sh("echo go > /run/wait")
-		h.ReadFifo("/run/wait")
+		h.Sh("echo go > /run/go")
+		h.ReadFifo("/run/done")
 		if !h.Exists(parent + "/" + left[0] + "/still") {
 			t.Error("the process lost its directory")
 		}
+	})
+}
+
+// A process of the session in a namespace of its own keeps the directory too.
+func TestTmpdirInANamespaceOfItsOwn(t *testing.T) {
+	story(t, tmpdir, []string{"pamhost"}, func(h *host.Host) {
+		h.AddUser("alice")
+		h.Fifo("/run/go")
+		h.Fifo("/run/done")
+		tr := h.PamHost(script("open", "root-exec:setsid unshare -m sh -c 'echo in > /run/done; read line < /run/go; touch /tmp/still && echo done > /run/done' >/dev/null 2>&1 & read line < /run/done", "close", "end")...)
+		tr.RC("close", host.PAMSuccess)
+		host.Equal(h, "instances after close", len(instances(h)), 1)
+		h.MustRun("polyinst", "gc")
+		host.Equal(h, "instances after gc", len(instances(h)), 1)
+		h.Sh("echo go > /run/go")
+		host.Equal(h, "the process", strings.TrimSpace(h.ReadFifo("/run/done")), "done")
 	})
 }
 
@@ -75,7 +92,7 @@ func TestGcForgetsEndedNamespaces(t *testing.T) {
 		h.MustRun("su", "alice", "-c", "true")
 		p := h.Start("su", "alice", "-c", "echo ready; cat")
 		p.Expect("ready")
-		h.WriteFile("/run/polyinst/mnt.1", strings.Replace(h.Sh("cat /run/polyinst/mnt.* | head -1"), `"NS":`, `"NS":1`, 1), 0o600)
+		h.Sh(`for f in /run/polyinst/mnt.*; do sed 's/"NS":[0-9]*/"NS":1/' $f > /run/polyinst/mnt.1; done; chmod 600 /run/polyinst/mnt.1`)
 		h.MustRun("polyinst", "gc")
 		host.Equal(h, "records", len(h.Names("/run/polyinst")), 1)
 		p.CloseInput()

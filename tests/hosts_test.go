@@ -2,6 +2,7 @@ package tests
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"pam_polyinst/tests/host"
@@ -176,5 +177,21 @@ func TestLoadAndUnload(t *testing.T) {
 			t.Errorf("loading the module takes %d KiB of address space", once-before)
 		}
 		t.Log(tr.Step("rounds").Text)
+	})
+}
+
+// A chroot that is no mount, but a directory in which the parts are mounted;
+// opened twice, the view is still one.
+func TestHostInAPlainChroot(t *testing.T) {
+	hostStory(t, func(h *host.Host) {
+		h.Sh(`for d in bin sbin lib lib64 usr etc var run tmp proc dev home root .host; do
+[ -e /$d ] || continue; mkdir -p /srv/jail/$d; mount --rbind /$d /srv/jail/$d; mount --make-rslave /srv/jail/$d; done`)
+		tr := h.PamHost(append([]string{"chroot:/srv/jail"}, script(
+			"open", "open", "root-exec:ls -A /; grep -c ' /tmp ' /proc/self/mountinfo", "exec:"+place, "close", "end")...)...)
+		tr.RC("open", host.PAMSuccess)
+		inInstance(h, "in the jail", "alice", tr.Step("exec").Text)
+		if seen := tr.Step("root-exec").Text; strings.Contains(seen, "srv") || !strings.HasSuffix(seen, "\n2") {
+			t.Errorf("the root is not the jail's, or mounts are stacked on /tmp:\n%s", seen)
+		}
 	})
 }

@@ -64,7 +64,7 @@ func Collect(parents []Parent, o Options) error {
 		}
 	}
 	if len(c.candidates) > 0 {
-		used, err := inUse()
+		used, err := inUse(0)
 		if err != nil {
 			return errors.Join(append(c.errs, err)...)
 		}
@@ -261,11 +261,12 @@ func (c *collection) kept(path, why string) {
 // inUse are the names of the directories that some live namespace shows: every
 // component of the root of every mount. It is asked while all candidates are
 // held, so that none can come into use meanwhile; twice, because a process
-// may be missed that is forked behind the reader's back.
-func inUse() (map[string]bool, error) {
+// may be missed that is forked behind the reader's back. The namespace except is
+// left out.
+func inUse(except mntns.ID) (map[string]bool, error) {
 	used := map[string]bool{}
 	for range 2 {
-		seen := map[mntns.ID]bool{}
+		seen := map[mntns.ID]bool{except: true}
 		err := tasks(func(t task) (bool, error) {
 			if seen[t.ns] {
 				return true, nil

@@ -96,6 +96,10 @@ func Others(ns mntns.ID, host int) (int, error) {
 	return len(others), err
 }
 
+// UsedBeside are the names of directories that namespaces other than ns show: a
+// session's process may have made one of its own, with a copy of its mounts.
+func UsedBeside(ns mntns.ID) (map[string]bool, error) { return inUse(ns) }
+
 // RemoveTmpdir removes a tmpdir instance and its lock. False: a session
 // that is being opened holds it. progress, which may be nil, is told of every
 // removed entry.

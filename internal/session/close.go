@@ -82,11 +82,21 @@ func (c *call) removeTmpdirs() error {
 		c.debug("close: %d processes are left in mnt:[%d]: its tmpdir instances stay", others, c.ns)
 		return nil
 	}
-	if r := c.enterHostView(); r != nil {
-		// built from another view than the host's: the parents are seen from here
-		c.debug("close: %v", r)
+	used, err := reap.UsedBeside(c.ns)
+	if err != nil {
+		return err
+	}
+	if !c.chroot {
+		if r := c.enterHostView(); r != nil {
+			// built from another view than the host's: the parents are seen from here
+			c.debug("close: %v", r)
+		}
 	}
 	for _, p := range c.own.Tmpdirs() {
+		if used[p.Name] {
+			c.debug("close: %s/%s is in use in another namespace: it stays", p.Parent, p.Name)
+			continue
+		}
 		if _, err := reap.RemoveTmpdir(p.Parent, p.Name, nil); err != nil {
 			return err
 		}

@@ -252,15 +252,6 @@ func (c *call) construct(selection polyinst.Selection, digest string, origin mnt
 	machine.HashNames = c.args.GenHash
 	machine.Security = c.security
 	machine.InitDir = observe.InitDir(c.args.Conf)
-	if c.req.InPlace {
-		// before going below the chroot, whose root may be no mount
-		if r := apply.Isolate(c.config.Namespace.Propagation); r != nil {
-			return r
-		}
-	}
-	if r := c.backToChroot(); r != nil {
-		return r
-	}
 	staged, plan, r := c.stage(selection, machine)
 	undo := func() {
 		if c.req.InPlace {
@@ -282,8 +273,10 @@ func (c *call) construct(selection polyinst.Selection, digest string, origin mnt
 	id, err := mntns.OwnID()
 	if err == nil {
 		rec.NS = id
-		var root dirfd.Stat
-		root, err = rootStat()
+		root := c.nsRoot // built in place, perhaps below a chroot
+		if !c.req.InPlace {
+			root, err = rootStat()
+		}
 		rec.Root, rec.Unique = root.MountID, root.MountUnique
 	}
 	if err == nil && c.store.IsOpen() {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"pam_polyinst/internal/apply"
 	"pam_polyinst/internal/config"
 	"pam_polyinst/internal/dirfd"
 	"pam_polyinst/internal/hostconn"
@@ -82,8 +83,9 @@ func configFault(err error) *polyinst.Refusal {
 }
 
 // lookAround notes where the host is: its working directory, its root, its
-// namespace and what we know of that. What cannot be told in a chroot without
-// CAP_SYS_CHROOT is left open.
+// namespace and what we know of that. On the way, a namespace to build in in
+// place is cut off: that is done at its root, where a chroot need be no mount.
+// What cannot be told in a chroot without CAP_SYS_CHROOT is left open.
 func (c *call) lookAround() *polyinst.Refusal {
 	var err error
 	if c.cwd, err = dirfd.Cwd(); err != nil {
@@ -111,15 +113,27 @@ func (c *call) lookAround() *polyinst.Refusal {
 	if c.ns, err = mntns.OwnID(); err != nil {
 		return hostFault(fmt.Errorf("%w (is /proc mounted?)", err))
 	}
+	if c.store, err = record.Open(); err != nil {
+		if r := c.unrecorded(err); r != nil {
+			return r
+		}
+	}
+	if c.req.InPlace {
+		if r := apply.Isolate(c.config.Namespace.Propagation); r != nil {
+			return r
+		}
+	}
+	if r := c.backToChroot(); r != nil {
+		return r
+	}
 	return c.readRecord()
 }
 
 // readRecord finds out whether the namespace that the host is in, or was in
 // before it unshared itself, is ours.
 func (c *call) readRecord() *polyinst.Refusal {
-	var err error
-	if c.store, err = record.Open(); err != nil {
-		return c.unrecorded(err)
+	if !c.store.IsOpen() {
+		return nil
 	}
 	ns := c.ns
 	if c.req.InPlace {
