@@ -242,12 +242,20 @@ func TestOtherLinesStay(t *testing.T) {
 	}
 }
 
+// A backslash at the end of a comment joins nothing to it.
+func TestCommentsEndWithTheirLine(t *testing.T) {
+	r := PAM(config.Source{Name: "x", Data: []byte("# a \\\nsession required pam_namespace.so # b \\\nsession required pam_namespace.so\n")})
+	if want := "# a \\\nsession required pam_polyinst.so # b \\\nsession required pam_polyinst.so\n"; r.Text != want {
+		t.Errorf("%q", r.Text)
+	}
+}
+
 func TestDropinsFollow(t *testing.T) {
 	r := Config([]config.Source{
-		{Name: "main", Data: []byte("/a /b/ user root")},
+		{Name: "main", Data: []byte("/a /b/ user root\n\n\n/z /z-inst/ user @x")},
 		{Name: "d", Data: []byte("\n/a /c/ user root")},
 	}, Facts{})
-	if len(r.Remarks) != 2 || r.Remarks[1].String() != "d:2: refused: main:1 has this polydir already, for some of the same users: the peer mounts both, one on top of the other; keep the one that is meant (the peer's sessions see this later one)" {
+	if len(r.Remarks) != 3 || r.Remarks[1].Line != 4 || r.Remarks[2].String() != "d:2: refused: main:1 has this polydir already, for some of the same users: the peer mounts both, one on top of the other; keep the one that is meant (the peer's sessions see this later one)" {
 		t.Error(r.remarkLines())
 	}
 }

@@ -135,8 +135,14 @@ func polydir(step *Step, rule Rule, s Subject, f Facts) (Owner, *Refusal) {
 		}
 	}
 	if d.Exists {
+		if openToAll(d.Owner) {
+			return Owner{}, refuse(FaultHost, rule.Path, "mode %04o: root's and writable by everybody without the sticky bit, as its instances would be: chmod +t %s", d.Owner.Mode, rule.Path)
+		}
 		step.Polydir = d.ID
 		return d.Owner, nil
+	}
+	if rule.Config.Create != nil && openToAll(f.Create) {
+		return Owner{}, refuse(FaultConfig, rule.Path, "create with mode %04o for root: writable by everybody, it needs the sticky bit", f.Create.Mode)
 	}
 	if rule.Config.Create == nil {
 		return Owner{}, refuse(FaultHost, rule.Path, "does not exist: make it, or let create = { mode = ... } make it")
@@ -154,6 +160,10 @@ func polydir(step *Step, rule Rule, s Subject, f Facts) (Owner, *Refusal) {
 	}
 	return f.Create, nil
 }
+
+// openToAll tells whether everybody can write in a directory of root's, and
+// remove what others have there.
+func openToAll(o Owner) bool { return o.UID == 0 && o.Mode&0o1002 == 0o0002 }
 
 func tmpfs(step *Step, rule Rule, m Machine) *Refusal {
 	step.Source = NewTmpfs
@@ -252,7 +262,7 @@ func instance(step *Step, rule Rule, s Subject, f Facts) *Refusal {
 		return bad("exists already: the name was to be fresh")
 	case d.Owner.UID != step.Owner.UID:
 		return bad("owned by uid %d, want %d like the polydir: `polyinst prepare --repair %s`", d.Owner.UID, step.Owner.UID, path)
-	case d.Owner.UID == 0 && d.Owner.Mode&0o1002 == 0o0002:
+	case openToAll(d.Owner):
 		return bad("mode %04o: writable by everybody without the sticky bit: `polyinst prepare --repair %s`", d.Owner.Mode, path)
 	}
 	if step.Label != "" && f.InstanceLabel != step.Label {

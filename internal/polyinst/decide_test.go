@@ -102,6 +102,12 @@ var decisions = []struct {
 		f.Polydir.Swaps = []Swap{{Dir: "/home/bob", Reason: "owned by uid 1002", UID: 1002}}
 		return f
 	}},
+	{"polydir-open-to-all", tmpUser, func() Facts { f := good(); f.Polydir.Owner.Mode = 0o777; return f }},
+	{"polydir-created-open-to-all", tmpUser + `create = { mode = "0777", owner = "root" }`, func() Facts {
+		f := good()
+		f.Polydir, f.Create = DirFacts{}, Owner{0, 0, 0o777}
+		return f
+	}},
 	{"parent-missing", tmpUser, func() Facts { f := good(); f.Parent = DirFacts{}; return f }},
 	{"parent-not-roots", tmpUser, func() Facts { f := good(); f.Parent.Owner.UID = 1002; return f }},
 	{"parent-open", tmpUser, func() Facts { f := good(); f.Parent.Owner.Mode = 0o755; return f }},
