@@ -28,7 +28,6 @@ type Staged struct {
 	lock      dirfd.File
 	lockLabel string
 	uid       uint32
-	script    string    // Init's, checked
 	parent    dirfd.Dir // of a new tmpdir instance, to remove it again
 	attached  bool
 }
