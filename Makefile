@@ -60,7 +60,7 @@ demo: ## a story with real logins, in a disposable copy of this machine (as root
 		echo "  sudo make demo"; exit 1; }
 	@dist/deps build test
 	@$(MAKE) --no-print-directory -s build
-	@tests/demo/run
+	@tests/demo/run; told=$$?; $(giveback); exit $$told
 
 ##
 ## Tests. As root all of them; otherwise those that need no root, and a list of
@@ -125,11 +125,13 @@ lint: build/tools/staticcheck ## gofmt, vet, staticcheck, C warnings, shell, man
 build/tools/staticcheck: tools/go.mod tools/go.sum
 	@mkdir -p build/tools
 	$(GO) build -C tools -o ../$@ honnef.co/go/tools/cmd/staticcheck
+	@$(giveback)
 
 build/tools/suite: $(wildcard tools/suite/*.go) tools/go.mod
 	@dist/deps -n build
 	@mkdir -p build/tools
 	@$(GO) build -C tools -o ../$@ ./suite
+	@$(giveback)
 
 ##
 ## Installation
