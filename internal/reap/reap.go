@@ -43,7 +43,11 @@ func tasks(f func(task) (more bool, err error)) error {
 }
 
 func tasksOf(proc dirfd.Dir, pid int, f func(task) (bool, error)) (more bool, err error) {
-	for _, tid := range threads(proc, pid) {
+	tids, err := threads(proc, pid)
+	if err != nil {
+		return false, err
+	}
+	for _, tid := range tids {
 		ns, err := mntns.OfTask(pid, tid)
 		if mntns.Gone(err) {
 			continue
@@ -58,21 +62,12 @@ func tasksOf(proc dirfd.Dir, pid int, f func(task) (bool, error)) (more bool, er
 	return true, nil
 }
 
-// threads are the ids of a process's threads; none if it has ended.
-func threads(proc dirfd.Dir, pid int) []int {
-	process, err := proc.Lookup(strconv.Itoa(pid))
-	if err != nil {
-		return nil
-	}
-	defer process.Close()
-	list, err := process.Lookup("task")
-	if err != nil {
-		return nil
-	}
-	defer list.Close()
-	names, err := list.Names()
-	if err != nil {
-		return nil
+// threads are the ids of a process's threads; none if it has ended. What keeps
+// us from looking is an error: nothing may be removed on a guess.
+func threads(proc dirfd.Dir, pid int) ([]int, error) {
+	names, err := taskNames(proc, pid)
+	if mntns.Gone(err) {
+		return nil, nil
 	}
 	var tids []int
 	for _, name := range names {
@@ -80,7 +75,21 @@ func threads(proc dirfd.Dir, pid int) []int {
 			tids = append(tids, tid)
 		}
 	}
-	return tids
+	return tids, err
+}
+
+func taskNames(proc dirfd.Dir, pid int) ([]string, error) {
+	process, err := proc.Lookup(strconv.Itoa(pid))
+	if err != nil {
+		return nil, err
+	}
+	defer process.Close()
+	list, err := process.Lookup("task")
+	if err != nil {
+		return nil, err
+	}
+	defer list.Close()
+	return list.Names()
 }
 
 // Others counts the processes in a mount namespace, without this one and the
