@@ -446,16 +446,18 @@ static int join(const struct call *call, const struct answer *a)
 	bool keep = a->report.action == JOIN_KEEP_BACK;
 	int back = keep ? open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC) : -1;
 
-	if ((keep && back < 0) || unshare(CLONE_FS) < 0 || setns(a->pidfd, (int)a->report.nstypes) < 0) {
+	if (keep && back < 0)
+		pam_syslog(call->pamh, LOG_WARNING, "unmount_on_close: no way back can be kept: %m");
+	if (unshare(CLONE_FS) < 0 || setns(a->pidfd, (int)a->report.nstypes) < 0) {
 		int error = errno;
 		close_fd(&back);
 		return error;
 	}
-	if (keep && pam_set_data(call->pamh, BACK, (void *)(intptr_t)(back + 1), close_back) != PAM_SUCCESS)
+	if (back >= 0 && pam_set_data(call->pamh, BACK, (void *)(intptr_t)(back + 1), close_back) != PAM_SUCCESS)
 		close_fd(&back);
 	if (!call->open)
 		pam_set_data(call->pamh, BACK, NULL, NULL);
-	if (a->cwd < 0 || fchdir(a->cwd) < 0)
+	if (fchdir(a->cwd) < 0)
 		pam_syslog(call->pamh, LOG_WARNING, "the working directory is now /: %m");
 	return 0;
 }

@@ -85,6 +85,20 @@ func TestTmpdirInANamespaceOfItsOwn(t *testing.T) {
 	})
 }
 
+// gc beside a login that is under way: what that has made is held by its lock.
+func TestGcBesideALogin(t *testing.T) {
+	story(t, tmpdir, []string{"pamhost"}, func(h *host.Host) {
+		h.Need("strace")
+		h.AddUser("alice")
+		args := []string{"strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=move_mount:delay_enter=3000000", h.Built("pamhost")}
+		p := h.Command(append(args, script("open", "exec:touch /tmp/mine && echo mine", "close", "end")...)...).Start()
+		h.Sh("until ls -A " + parent + " | grep -q '^.tmpdir'; do :; done")
+		h.Match("gc", h.MustRun("polyinst", "gc"), "kept .*: a session is being opened")
+		p.Expect("mine")
+		host.Equal(h, "the host", p.Wait().Code, 0)
+	})
+}
+
 // The records of namespaces that have ended go with gc.
 func TestGcForgetsEndedNamespaces(t *testing.T) {
 	story(t, ownTmp, []string{"su"}, func(h *host.Host) {

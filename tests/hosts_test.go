@@ -116,6 +116,30 @@ func TestHostThatWaitsForItsChildren(t *testing.T) {
 	}
 }
 
+// The same where the worker is a fork(2) that sends SIGCHLD: in a host with
+// threads, which take signals in one place.
+func TestHostWithThreadsThatWaits(t *testing.T) {
+	for _, mode := range []string{"signalfd", "sigtimedwait"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			hostStory(t, func(h *host.Host) {
+				steps := []string{"sigblock:17", "threads:3"}
+				for _, when := range []string{",pending", ",0", ",4000", ",100000"} {
+					steps = append(steps,
+						"sigchld:"+mode+when, "open", "sigchld-check",
+						"sigchld:"+mode+when, "close", "sigchld-check")
+				}
+				tr := h.PamHost(script(append(steps, "end")...)...)
+				tr.RC("open", host.PAMSuccess)
+				for i, s := range tr.All("sigchld-check") {
+					host.Equal(h, fmt.Sprintf("check %d: own, strangers, lost", i),
+						[3]int{s.Own, s.Strangers, s.Lost}, [3]int{3, 0, 0})
+				}
+			})
+		})
+	}
+}
+
 // In a multithreaded host the thread that opens the session joins, and the
 // others stay where they are.
 func TestHostWithThreads(t *testing.T) {

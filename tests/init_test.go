@@ -63,6 +63,20 @@ grep -E 'SigBlk|SigIgn|^Uid|^Groups' /proc/self/status > /tmp/status; readlink /
 	})
 }
 
+// The worker is off the host's terminal and process group: a ^Z there stops
+// nobody. Its child, the script, sees it.
+func TestWorkerIsItsOwnSession(t *testing.T) {
+	story(t, withInit(), []string{"pamhost"}, func(h *host.Host) {
+		h.AddUser("alice")
+		initScript(h, `awk '{print $1, $5, $6, $7}' /proc/$PPID/stat > /tmp/stat`)
+		h.PamHost(script("open", "close", "end")...).RC("open", host.PAMSuccess)
+		f := strings.Fields(h.ReadFile(instance("alice") + "/stat"))
+		if f[0] != f[1] || f[0] != f[2] || f[3] != "0" {
+			t.Errorf("worker %s is of process group %s, session %s, terminal %s", f[0], f[1], f[2], f[3])
+		}
+	})
+}
+
 // A script that fails refuses the session, and the next one begins anew.
 func TestInitThatFails(t *testing.T) {
 	for name, c := range map[string]struct{ body, says string }{

@@ -57,3 +57,17 @@ func TestPropagation(t *testing.T) {
 		p.Wait()
 	})
 }
+
+// What is mounted below an instance stays in the session too: the instance's
+// mount is no peer of the filesystem that it comes from.
+func TestMountsInAnInstanceStayThere(t *testing.T) {
+	story(t, ownTmp, []string{"pamhost"}, func(h *host.Host) {
+		h.AddUser("alice")
+		before := h.ReadFile("/proc/self/mountinfo")
+		p := h.PamHostCommand(script("open", "root-exec:mkdir /tmp/m && mount -t tmpfs none /tmp/m && echo done", "pause", "close", "end")...).Start()
+		p.Expect("done")
+		host.Equal(h, "the host's mounts", h.ReadFile("/proc/self/mountinfo"), before)
+		p.Send("\n")
+		p.Wait()
+	})
+}

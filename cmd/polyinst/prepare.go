@@ -16,6 +16,7 @@ import (
 	"pam_polyinst/internal/dirfd"
 	"pam_polyinst/internal/observe"
 	"pam_polyinst/internal/polyinst"
+	"pam_polyinst/internal/record"
 )
 
 func prepareCommand() *cobra.Command {
@@ -46,6 +47,12 @@ below $HOME are made by the session itself.`,
 }
 
 func prepare(c *config.Config) error {
+	// the directory of the records: not every login program may make it
+	store, err := record.Open()
+	if err != nil {
+		return err
+	}
+	store.Close()
 	failed := false
 	for _, p := range parents(c, true) {
 		made, err := apply.PrepareParent(p.path, p.rule.ParentMode, p.rule.ParentModeAny, p.rule.ParentInUnsafeDir)

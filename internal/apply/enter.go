@@ -62,6 +62,9 @@ func RunInits(all []*Staged, log func(polydir, line string)) *polyinst.Refusal {
 		for _, line := range result.Output {
 			log(s.Step.Path, line)
 		}
+		if result.Cut {
+			log(s.Step.Path, "(it wrote more than is logged)")
+		}
 		if err == nil && s.Step.Source != polyinst.NewTmpfs {
 			err = s.settle()
 		}

@@ -62,6 +62,10 @@ func Rule(rule polyinst.Rule, s polyinst.Subject, m polyinst.Machine, view dirfd
 	}
 	// in the host's view: a parent inside a polydir is the public one
 	scene.Parent, err = dirfd.Walk(rule.Parent, nil)
+	if dirfd.IsNotExist(err) {
+		// of the directories above it: it is as missing as they are
+		err, scene.Parent.Missing = nil, true
+	}
 	scene.Facts.Parent = facts(scene.Parent, err)
 	scene.Facts.InstanceName = rule.Prefix + names.Own
 	if err == nil {
@@ -122,6 +126,9 @@ func parentFS(scene *Scene) {
 	if scene.Parent.Missing {
 		dir = scene.Parent.Parent
 	}
+	if !dir.IsOpen() {
+		return
+	}
 	if _, magic, err := dir.MountFlags(); err == nil {
 		scene.Facts.ParentFS = networkFS[uint32(magic)]
 	}
@@ -175,6 +182,13 @@ func instanceFacts(dir dirfd.Dir, err error) polyinst.DirFacts {
 func InstanceUID(parent dirfd.Dir, name string) (uid uint32, recorded bool) {
 	st, ok := lockOf(parent, name)
 	return st.UID, ok && st.Mode == LockOfOne
+}
+
+// InstanceBegun tells whether an instance was begun and never finished; while a
+// session makes it, the lock is held.
+func InstanceBegun(parent dirfd.Dir, name string) bool {
+	st, ok := lockOf(parent, name)
+	return ok && st.Mode == LockBegun
 }
 
 func lockOf(parent dirfd.Dir, name string) (dirfd.Stat, bool) {

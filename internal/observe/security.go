@@ -63,7 +63,7 @@ func DeniedHint() string {
 			return fmt.Sprintf("SELinux is enforcing and its boolean %s is off: setsebool -P %s on", name, name)
 		}
 	}
-	return "SELinux is enforcing: instance parents want the type tmp_t (semanage fcontext -a -t tmp_t '/var/lib/polyinst/[^/]+'; restorecon -RF /var/lib/polyinst), and programs other than sshd the policy module in dist/selinux"
+	return "SELinux is enforcing: instance parents want the type tmp_t (semanage fcontext -a -t tmp_t '/var/lib/polyinst/[^/]+'; restorecon -F /var/lib/polyinst/*), and programs other than sshd the policy module in dist/selinux"
 }
 
 // label finds out what the rule's instance is to be labelled, and returns the

@@ -13,6 +13,7 @@ import (
 	"pam_polyinst/internal/observe"
 	"pam_polyinst/internal/polyinst"
 	"pam_polyinst/internal/record"
+	"pam_polyinst/internal/secontext"
 )
 
 // Parent is an instance parent with the prefix of the instances' names in it.
@@ -155,6 +156,9 @@ func (c *collection) judge(p Parent, parent dirfd.Dir, name string) (why, lockNa
 	if rest, ok := strings.CutPrefix(name, polyinst.NewPrefix); ok && strings.HasPrefix(rest, p.Prefix) {
 		return "it was never finished", rest, true
 	}
+	if strings.HasPrefix(name, p.Prefix) && !strings.HasPrefix(name, ".") && observe.InstanceBegun(parent, name) {
+		return "it was never finished", name, true
+	}
 	if c.Orphans && strings.HasPrefix(name, p.Prefix) && !strings.HasPrefix(name, ".") {
 		return orphan(parent, p.Prefix, name), name, false
 	}
@@ -169,6 +173,9 @@ func orphan(parent dirfd.Dir, prefix, name string) string {
 		return ""
 	}
 	who := strings.TrimPrefix(name, prefix)
+	if context := secontext.InName(who); context != "" {
+		who = strings.TrimPrefix(strings.TrimPrefix(who, context), "_")
+	}
 	u, err := user.Lookup(who)
 	if err == nil && u.Uid != fmt.Sprint(uid) {
 		return fmt.Sprintf("it was made for uid %d, and %q has uid %s now", uid, who, u.Uid)

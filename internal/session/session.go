@@ -242,7 +242,7 @@ func (c *call) identify() *polyinst.Refusal {
 // refuse answers with a refusal, or admits a user of the rescue group to the
 // view that he is in.
 func (c *call) refuse(r *polyinst.Refusal) {
-	if c.security.Enforcing && denied(r) {
+	if denied(r) && observe.SELinuxEnforcing() {
 		r.Reason += "; " + observe.DeniedHint()
 	}
 	if c.rescued(r) {
