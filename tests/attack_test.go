@@ -76,6 +76,18 @@ func TestProofBeforeSuccess(t *testing.T) {
 	}
 }
 
+// A kernel that is too old is noticed before anything is made.
+func TestKernelBelowTheFloor(t *testing.T) {
+	story(t, ownTmp, []string{"pamhost"}, func(h *host.Host) {
+		h.Need("strace")
+		h.AddUser("alice")
+		args := []string{"strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=mount_setattr:error=ENOSYS", h.Built("pamhost")}
+		h.Command(append(args, script("open", "end")...)...).Trace().RC("open", 14)
+		h.WaitLog("needs Linux 5.14 or later")
+		host.Equal(h, "what was made", len(h.Names(parent)), 0)
+	})
+}
+
 // Sessions are opened while a user swaps what he can for links and
 // directories that lead to root's; a breach is a change of what is root's.
 func TestCreateWhileTheUserSwaps(t *testing.T) {

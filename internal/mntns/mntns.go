@@ -126,6 +126,16 @@ func Unshare() error {
 	return nil
 }
 
+// Supported tells whether the kernel has what building a view takes, before
+// anything is made: mount_setattr(2) is the youngest of the calls.
+func Supported() error {
+	err := unix.MountSetattr(-1, "", 0, &unix.MountAttr{})
+	if errors.Is(err, unix.ENOSYS) {
+		return fmt.Errorf("kernel %s has no mount_setattr: pam_polyinst needs Linux 5.14 or later", Kernel())
+	}
+	return nil
+}
+
 // Isolate sets the propagation of everything below / : as slaves, the host's
 // later mounts still arrive and none of ours leaves; as private, none arrives
 // either (mount_namespaces(7)). Asked for as a whole, so that nothing has to be
@@ -135,11 +145,7 @@ func Isolate(private bool) error {
 	if private {
 		attr.Propagation = unix.MS_PRIVATE
 	}
-	err := unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, &attr)
-	if errors.Is(err, unix.ENOSYS) {
-		return fmt.Errorf("mount_setattr: not in kernel %s: pam_polyinst needs Linux 5.14 or later", Kernel())
-	}
-	if err != nil {
+	if err := unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, &attr); err != nil {
 		return fmt.Errorf("mount_setattr /: %w", err)
 	}
 	return nil

@@ -56,14 +56,14 @@ func Security(from ContextFrom, s polyinst.Subject) polyinst.Security {
 var booleans = []string{"allow_polyinstantiation", "polyinstantiation_enabled"}
 
 // DeniedHint is the way out of a denial in enforcing mode: the boolean that is
-// off, or the label that is wanted.
+// off, or, where this program may not read it, both it and the label.
 func DeniedHint() string {
 	for _, name := range booleans {
 		if on, known := selinuxfs.Boolean(name); known && !on {
 			return fmt.Sprintf("SELinux is enforcing and its boolean %s is off: setsebool -P %s on", name, name)
 		}
 	}
-	return "SELinux is enforcing: instance parents want the type tmp_t (semanage fcontext -a -t tmp_t '/var/lib/polyinst/[^/]+'; restorecon -F /var/lib/polyinst/*), and programs other than sshd the policy module in dist/selinux"
+	return "SELinux is enforcing: it wants the boolean allow_polyinstantiation (polyinstantiation_enabled) on, and the type tmp_t on instance parents (semanage fcontext -a -t tmp_t '/var/lib/polyinst/[^/]+'; restorecon -F /var/lib/polyinst/*) or the policy module in dist/selinux"
 }
 
 // label finds out what the rule's instance is to be labelled, and returns the

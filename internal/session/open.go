@@ -97,6 +97,9 @@ func (c *call) build(selection polyinst.Selection) *polyinst.Refusal {
 		c.stay("")
 		return nil
 	}
+	if err := mntns.Supported(); err != nil && len(selection.Rules) > 0 {
+		return hostFault(err)
+	}
 	if !c.req.InPlace {
 		ok, r := c.joinable()
 		if r != nil {
