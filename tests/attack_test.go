@@ -60,7 +60,7 @@ func TestPolydirSwappedMeanwhile(t *testing.T) {
 func TestProofBeforeSuccess(t *testing.T) {
 	for lie, says := range map[string]string{
 		"move_mount:retval=0:when=1":    "another directory is there",
-		"mount_setattr:retval=0:when=1": "mounted .* want nosuid,nodev",
+		"mount_setattr:retval=0:when=2": "mounted .* want nosuid,nodev",
 	} {
 		t.Run(lie, func(t *testing.T) {
 			t.Parallel()
