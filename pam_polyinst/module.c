@@ -191,6 +191,7 @@ static void own_signals(void)
 
 	for (int s = 1; s < _NSIG; s++)
 		sigaction(s, &dfl, NULL);
+	signal(SIGXFSZ, SIG_IGN); /* RLIMIT_FSIZE: an error, not a death */
 	sigaltstack(&none, NULL);
 	sigemptyset(&empty);
 	sigprocmask(SIG_SETMASK, &empty, NULL);
@@ -200,12 +201,14 @@ static void own_limits(int sock)
 {
 	static const int raised[] = { RLIMIT_AS, RLIMIT_DATA, RLIMIT_FSIZE,
 		RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_CPU };
+	const struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY };
 	struct rlimit l;
 
 	for (size_t i = 0; i < sizeof raised / sizeof raised[0]; i++)
-		if (getrlimit(raised[i], &l) == 0 && l.rlim_cur != l.rlim_max) {
+		if (getrlimit(raised[i], &l) == 0 && l.rlim_cur != RLIM_INFINITY) {
 			l.rlim_cur = l.rlim_max;
-			setrlimit(raised[i], &l);
+			if (setrlimit(raised[i], &none) < 0) /* that takes CAP_SYS_RESOURCE */
+				setrlimit(raised[i], &l);
 		}
 	if (getrlimit(RLIMIT_AS, &l) == 0 && l.rlim_cur != RLIM_INFINITY &&
 	    l.rlim_cur < (rlim_t)MIN_ADDRESS_SPACE_MB << 20)
@@ -232,8 +235,8 @@ worker(const struct call *call, int sock, int back, pid_t host, char *request, s
 {
 	own_signals();
 	setsid(); /* off the terminal: ^Z there must not stop us (7-decisions) */
-	sock = own_descriptors(sock, back);
 	own_limits(sock);
+	sock = own_descriptors(sock, back);
 	umask(077);
 	setgroups(0, NULL); /* the host's groups are nobody's here */
 	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
@@ -549,8 +552,7 @@ static int converse(const struct call *call, bool in_place, bool *retry)
 	char *request = make_request(call, in_place, back, &length);
 
 	if (!a || !request) {
-		free(a);
-		free(request);
+		free(a), free(request);
 		return no_answer(call, "out of memory", 0);
 	}
 	a->pidfd = a->cwd = -1;
@@ -622,8 +624,7 @@ out:
 	close_fd(&a->cwd);
 	while (a->mounted > 0)
 		close(a->mounts[--a->mounted]);
-	free(a);
-	free(request);
+	free(a), free(request);
 	return result;
 }
 

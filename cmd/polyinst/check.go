@@ -8,6 +8,7 @@ import (
 
 	"pam_polyinst/internal/apply"
 	"pam_polyinst/internal/observe"
+	"pam_polyinst/internal/polyinst"
 )
 
 func checkCommand() *cobra.Command {
@@ -43,6 +44,9 @@ func check(conf string, accept bool) error {
 	c, files, err := load(conf, conf == "" || accept)
 	if err != nil {
 		return err
+	}
+	if r := polyinst.Clash(c); r != nil {
+		return r
 	}
 	if accept {
 		content, err := observe.EncodeLastGood(files)

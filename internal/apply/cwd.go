@@ -22,6 +22,9 @@ func WorkingDir(old dirfd.Dir, polydirs []string, uid uint32) (dirfd.Dir, error)
 
 // workingDir returns no Dir where the root directory is the answer.
 func workingDir(old dirfd.Dir, polydirs []string, uid uint32) (dirfd.Dir, error) {
+	if !old.IsOpen() { // root may not look at it: a user's filesystem, say
+		return dirfd.Dir{}, nil
+	}
 	path := old.Path()
 	if path == "/" {
 		return dirfd.Dir{}, nil

@@ -3,6 +3,7 @@ package apply
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"pam_polyinst/internal/config"
 	"pam_polyinst/internal/dirfd"
@@ -53,12 +54,13 @@ func attach(s *Staged) error {
 // RunInits runs the init scripts, each in the finished view and under its
 // instance's lock. What they write goes to log. One that fails refuses the
 // session; the instance that it was to complete is made anew by the next one.
-func RunInits(all []*Staged, log func(polydir, line string)) *polyinst.Refusal {
+// None runs longer than until.
+func RunInits(all []*Staged, until time.Time, log func(polydir, line string)) *polyinst.Refusal {
 	for _, s := range all {
 		if s.Step.Init == nil {
 			continue
 		}
-		result, err := runInit(s.Step.Init)
+		result, err := runInit(s.Step.Init, time.Until(until))
 		for _, line := range result.Output {
 			log(s.Step.Path, line)
 		}
@@ -77,12 +79,12 @@ func RunInits(all []*Staged, log func(polydir, line string)) *polyinst.Refusal {
 
 // runInit judges the script in the view in which it runs: a polydir may cover
 // the path by which it was judged before.
-func runInit(i *polyinst.Init) (hook.Result, error) {
+func runInit(i *polyinst.Init, left time.Duration) (hook.Result, error) {
 	script, err := hook.Check(i.Path)
 	if err != nil {
 		return hook.Result{}, err
 	}
-	return hook.Run(hook.Script{Path: script, Args: i.Args, Timeout: i.Timeout})
+	return hook.Run(hook.Script{Path: script, Args: i.Args, Timeout: min(i.Timeout, max(left, time.Millisecond))})
 }
 
 // Verify looks at the finished view as the session will: every polydir must be

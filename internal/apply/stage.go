@@ -20,6 +20,7 @@ import (
 type Staged struct {
 	Step    polyinst.Step
 	Polydir dirfd.ID // what the step approved as the polydir
+	Real    string   // its path without symbolic links, as far as it is known
 	Mount   mountfd.Mount
 	Root    dirfd.ID // the root directory of Mount
 	MountID uint64
@@ -55,7 +56,10 @@ func (s *Staged) Undo() {
 // host's view as it was but for a polydir that `create` demands. After it the
 // step holds a shared lock on its instance, and no exclusive one.
 func Stage(step polyinst.Step, scene *observe.Scene, s polyinst.Subject) (*Staged, *polyinst.Refusal) {
-	staged := &Staged{Step: step, Polydir: dirfd.ID(step.Polydir), uid: s.UID}
+	staged := &Staged{Step: step, Polydir: dirfd.ID(step.Polydir), uid: s.UID, Real: scene.Polydir.Dir.Path()}
+	if scene.Polydir.Missing {
+		staged.Real = step.Path
+	}
 	if err := stage(staged, scene, s); err != nil {
 		staged.Undo()
 		return nil, hostFault(step.Path, err)
@@ -145,19 +149,31 @@ func fromSkel(dir dirfd.Dir, s polyinst.Subject) error {
 // createPolydir makes the missing polydir. In a directory of the user's own
 // that happens with his rights: as root, a name that he swaps meanwhile could
 // lead us to another directory of root's, and give it to him (I-4).
-func createPolydir(staged *Staged, way *dirfd.Way, s polyinst.Subject) error {
+func createPolydir(staged *Staged, way *dirfd.Way, s polyinst.Subject) (err error) {
 	want := staged.Step.Create
 	if want.AsUser {
 		if err := dirfd.ActAs(s.UID, s.GID); err != nil {
 			return err
 		}
-		defer dirfd.ActAsRoot()
+		defer func() { err = errors.Join(err, dirfd.ActAsRoot()) }()
 	}
-	err := labelled(want.Label, func() error { return way.Parent.Mkdir(way.Name, 0o700) })
+	begun := uint32(0) // tells an unfinished one from any that was meant so
+	if want.AsUser {
+		begun = 0o700 // he could not go on otherwise
+	}
+	err = labelled(want.Label, func() error { return way.Parent.Mkdir(way.Name, begun) })
 	if err != nil && !dirfd.IsExist(err) {
 		return err
 	}
-	made := err == nil // else another session of the user's was faster
+	// else another session was faster, or an earlier one was cut short
+	made := err == nil || staged.Step.Create.Finish
+	if err == nil {
+		defer func() {
+			if err != nil { // nobody may take a half-made one for finished
+				_ = way.Parent.Rmdir(way.Name)
+			}
+		}()
+	}
 	dir, err := way.Parent.Lookup(way.Name)
 	if err != nil {
 		return err
@@ -344,8 +360,16 @@ func existingInstance(staged *Staged, scene *observe.Scene) (dirfd.Dir, error) {
 		return dirfd.Dir{}, err
 	}
 	st, err := now.Stat()
-	if err == nil && polyinst.FileID(st.ID) != staged.Step.Instance {
+	lock, lockErr := staged.lock.Stat()
+	if err == nil {
+		err = lockErr
+	}
+	switch {
+	case err != nil:
+	case polyinst.FileID(st.ID) != staged.Step.Instance, lock.Mode == observe.LockBegun:
 		err = errors.New("the instance was replaced at this moment: try again")
+	case lock.Mode == observe.LockOfOne && lock.UID != staged.uid && !staged.Step.Shared:
+		err = fmt.Errorf("instance %q: was made for uid %d", now.Path(), lock.UID)
 	}
 	if err == nil && staged.Step.Relabel {
 		err = now.SetXattr(selinuxfs.XattrLabel, staged.Step.Label)
@@ -473,5 +497,17 @@ func makeUnder(parent dirfd.Dir, name string, step *polyinst.Step, s polyinst.Su
 }
 
 func hostFault(path string, err error) *polyinst.Refusal {
-	return &polyinst.Refusal{Fault: polyinst.FaultHost, Polydir: path, Reason: err.Error()}
+	r := &polyinst.Refusal{Fault: polyinst.FaultHost, Polydir: path, Reason: err.Error()}
+	if dirfd.IsLimit(err) {
+		r.Fault = polyinst.FaultUser // whoever started the host has set the limit
+	}
+	return r
+}
+
+// Release lets go of the lock of a persistent instance, which is finished; that
+// of a tmpdir is held until the session stands in its namespace.
+func (s *Staged) Release() {
+	if !s.parent.IsOpen() {
+		s.lock.Close()
+	}
 }

@@ -312,14 +312,24 @@ func ActAs(uid, gid uint32) error {
 		return err
 	}
 	if now != int(uid) {
-		ActAsRoot()
+		_ = ActAsRoot()
 		return fmt.Errorf("setfsuid(%d): %w", uid, unix.EPERM)
 	}
 	return nil
 }
 
-// ActAsRoot is the end of ActAs.
-func ActAsRoot() {
+// ActAsRoot is the end of ActAs. After an error nothing more may be made: it
+// would be the user's.
+func ActAsRoot() error {
 	_, _ = unix.SetfsuidRetUid(0)
 	_, _ = unix.SetfsgidRetGid(0)
+	uid, err1 := unix.SetfsuidRetUid(-1)
+	gid, err2 := unix.SetfsgidRetGid(-1)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	if uid != 0 || gid != 0 {
+		return fmt.Errorf("setfsuid(0): %w", unix.EPERM)
+	}
+	return nil
 }

@@ -27,6 +27,7 @@ func TestWalk(t *testing.T) {
 		"l 0 safe/loop loop",
 		"d 1777 0 sticky",
 		"d 0755 0 sticky/roots",
+		"d 0755 1001 sticky/users",
 		"l 0 sticky/link ../safe/polydir",
 		"d 0755 1001 home",
 		"d 0755 1001 home/sub",
@@ -44,6 +45,7 @@ func TestWalk(t *testing.T) {
 		{"safe/up", "safe/polydir"},
 		{"safe/missing", "missing in safe"},
 		{"sticky/roots", "sticky/roots exposed by sticky"},
+		{"sticky/users", "sticky/users exposed by sticky, swaps sticky of 1001"},
 		{"home/sub", "home/sub exposed by home, swaps home of 1001"},
 		{"group/sub", "group/sub exposed by group, swaps group of 0 and others"},
 		{"safe/intohome", "home/sub exposed by home, swaps home of 1001"},
@@ -250,7 +252,9 @@ func TestActAs(t *testing.T) {
 		if err := roots.Mkdir("made", 0o755); err == nil {
 			t.Error("a user made a directory in root's")
 		}
-		ActAsRoot()
+		if err := ActAsRoot(); err != nil {
+			t.Error(err)
+		}
 		if err := roots.Mkdir("made", 0o755); err != nil {
 			t.Error("root's rights did not come back:", err)
 		}

@@ -215,6 +215,10 @@ func Split(path string) (dir, name string) {
 // IsNotExist tells whether an error says that something is not there.
 func IsNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
+// IsLimit tells whether an error comes from a limit of the process, which
+// whoever started it has set: RLIMIT_NOFILE, RLIMIT_FSIZE (setrlimit(2)).
+func IsLimit(err error) bool { return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.EFBIG) }
+
 // IsDenied tells whether an error says that something is not permitted.
 func IsDenied(err error) bool { return errors.Is(err, fs.ErrPermission) }
 

@@ -61,7 +61,8 @@ type View map[ID]Dir
 // each component of a target is judged like any other (path_resolution(7) for
 // the rules of ".." and links).
 //
-// The last component may be missing, if its directory exists.
+// The last component may be missing, if its directory exists. With an error the
+// Way has its Exposure alone: what others could do to the names up to there.
 func Walk(path string, view View) (Way, error) {
 	if !strings.HasPrefix(path, "/") {
 		return Way{}, pathError("open", path, errors.New("not an absolute path"))
@@ -77,7 +78,10 @@ func Walk(path string, view View) (Way, error) {
 		err = notDirectory(way.Dir.path, way.Stat)
 		way.Close()
 	}
-	return way, err
+	if err != nil {
+		return Way{Exposure: w.exposure}, err
+	}
+	return way, nil
 }
 
 // WalkFile is Walk to something that need not be a directory.
@@ -183,6 +187,7 @@ func (w *walker) step(name string) (missing bool, err error) {
 		next.Close()
 		return false, err
 	}
+	w.judgeOwner(st)
 	switch {
 	case st.IsSymlink():
 		err = w.follow(next, st)
@@ -228,6 +233,16 @@ func (w *walker) judge() error {
 		w.exposure.Swaps = append(w.exposure.Swaps, Swap{w.here().path, reason, st.UID, others})
 	}
 	return nil
+}
+
+// judgeOwner notes that in a sticky directory an entry can be renamed by its own
+// owner.
+func (w *walker) judgeOwner(entry Stat) {
+	here, err := w.here().Stat()
+	if err == nil && entry.UID != 0 && here.Mode&0o022 != 0 && here.Mode&0o1000 != 0 {
+		reason := fmt.Sprintf("mode %04o, and the entry is owned by uid %d", here.Mode, entry.UID)
+		w.exposure.Swaps = append(w.exposure.Swaps, Swap{w.here().path, reason, entry.UID, false})
+	}
 }
 
 func (w *walker) follow(link Dir, st Stat) error {

@@ -12,9 +12,8 @@ import (
 	"pam_polyinst/internal/polyinst"
 )
 
-// Account asks the directory (NSS) for the account that was typed. The groups
-// are those that the configuration names: what cannot be looked up refuses,
-// since it must never widen who is exempt.
+// Account asks the directory (NSS) for the account that was typed, and for his
+// membership in the groups that the configuration names.
 func Account(typed, service string, groups []string) (polyinst.Subject, *polyinst.Refusal) {
 	u, err := user.Lookup(typed)
 	var unknown user.UnknownUserError
@@ -23,50 +22,53 @@ func Account(typed, service string, groups []string) (polyinst.Subject, *polyins
 			Reason: fmt.Sprintf("the account %q does not exist", typed)}
 	}
 	if err != nil {
-		return polyinst.Subject{}, lookupFailed("account", typed, err)
+		return polyinst.Subject{}, &polyinst.Refusal{Fault: polyinst.FaultHost, Reason: lookupFailed("account", typed, err)}
 	}
 	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
 	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
 	if err := errors.Join(err1, err2); err != nil {
-		return polyinst.Subject{}, lookupFailed("account", typed, err)
+		return polyinst.Subject{}, &polyinst.Refusal{Fault: polyinst.FaultHost, Reason: lookupFailed("account", typed, err)}
 	}
 	s := polyinst.Subject{User: u.Username, Typed: typed, UID: uint32(uid), GID: uint32(gid),
 		Home: u.HomeDir, Service: service}
-	r := memberships(&s, u, groups)
-	return s, r
+	memberships(&s, u, groups)
+	return s, nil
 }
 
-func memberships(s *polyinst.Subject, u *user.User, groups []string) *polyinst.Refusal {
+// memberships looks the groups up. What fails is noted as unknown: it refuses
+// only where nothing else decides.
+func memberships(s *polyinst.Subject, u *user.User, groups []string) {
 	s.Groups = map[string]polyinst.Membership{}
 	if len(groups) == 0 {
-		return nil
-	}
-	gids, err := u.GroupIds()
-	if err != nil {
-		return lookupFailed("groups of", u.Username, err)
+		return
 	}
 	own := map[string]bool{}
+	gids, err := u.GroupIds()
+	if err != nil {
+		s.Problem = lookupFailed("groups of", u.Username, err)
+	}
 	for _, gid := range gids {
 		own[gid] = true
 	}
 	for _, name := range groups {
-		g, err := user.LookupGroup(name)
+		g, lookupErr := user.LookupGroup(name)
 		var unknown user.UnknownGroupError
 		switch {
-		case errors.As(err, &unknown):
+		case errors.As(lookupErr, &unknown):
 			s.Groups[name] = polyinst.NoSuchGroup
+		case lookupErr != nil:
+			s.Groups[name] = polyinst.Unknown
+			s.Problem = lookupFailed("group", name, lookupErr)
 		case err != nil:
-			return lookupFailed("group", name, err)
+			s.Groups[name] = polyinst.Unknown
 		case own[g.Gid]:
 			s.Groups[name] = polyinst.Member
 		}
 	}
-	return nil
 }
 
-func lookupFailed(what, name string, err error) *polyinst.Refusal {
-	return &polyinst.Refusal{Fault: polyinst.FaultHost,
-		Reason: fmt.Sprintf("%s %q cannot be looked up: %v (is the directory service down?)", what, name, err)}
+func lookupFailed(what, name string, err error) string {
+	return fmt.Sprintf("%s %q cannot be looked up: %v (is the directory service down?)", what, name, err)
 }
 
 // Owner resolves the owner and group of a `create`; an empty group is the

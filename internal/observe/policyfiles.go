@@ -113,8 +113,9 @@ func groupsIn(seusers []byte, s polyinst.Subject) ([]string, error) {
 		return nil, err
 	}
 	who := s
-	if r := memberships(&who, u, named); r != nil {
-		return nil, fmt.Errorf("seusers: %w", r)
+	memberships(&who, u, named)
+	if who.Problem != "" {
+		return nil, fmt.Errorf("seusers: %s", who.Problem)
 	}
 	return slices.DeleteFunc(named, func(g string) bool { return who.Groups[g] != polyinst.Member }), nil
 }

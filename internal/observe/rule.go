@@ -42,7 +42,8 @@ func Rule(rule polyinst.Rule, s polyinst.Subject, m polyinst.Machine, view dirfd
 		}
 		scene.Facts.PolydirFlags = config.MountFlags(flags)
 	}
-	if c := rule.Config.Create; c != nil && scene.Polydir.Missing {
+	if c := rule.Config.Create; c != nil && (scene.Polydir.Missing || unfinished(scene)) {
+		scene.Facts.PolydirUnfinished = !scene.Polydir.Missing
 		if scene.Facts.Create, err = createOwner(c, s); err != nil {
 			scene.Close()
 			return nil, &polyinst.Refusal{Fault: polyinst.FaultConfig, Polydir: rule.Path, Reason: "create: " + err.Error()}
@@ -80,6 +81,18 @@ func Rule(rule polyinst.Rule, s polyinst.Subject, m polyinst.Machine, view dirfd
 	return scene, nil
 }
 
+// unfinished tells whether the polydir may be one that a session began to make
+// and never finished: root's, empty, and with the mode 0000 that it has until
+// then.
+func unfinished(scene *Scene) bool {
+	st := scene.Polydir.Stat
+	if !scene.Polydir.Dir.IsOpen() || st.UID != 0 || st.GID != 0 || st.Mode != 0 || len(scene.Polydir.Exposure.Swaps) > 0 {
+		return false
+	}
+	names, err := scene.Polydir.Dir.Names()
+	return err == nil && len(names) == 0
+}
+
 func createOwner(c *config.Create, s polyinst.Subject) (polyinst.Owner, error) {
 	owner, err := c.Owner.Expand(s.Vars())
 	if err != nil {
@@ -97,12 +110,12 @@ func createOwner(c *config.Create, s polyinst.Subject) (polyinst.Owner, error) {
 }
 
 func facts(way dirfd.Way, err error) polyinst.DirFacts {
-	if err != nil {
-		return polyinst.DirFacts{Problem: problem(err)}
-	}
-	f := polyinst.DirFacts{Exists: !way.Missing, Exposed: way.Exposure.Dir}
+	f := polyinst.DirFacts{Exists: err == nil && !way.Missing, Exposed: way.Exposure.Dir}
 	for _, s := range way.Exposure.Swaps {
 		f.Swaps = append(f.Swaps, polyinst.Swap(s))
+	}
+	if err != nil {
+		f.Problem = problem(err)
 	}
 	if f.Exists {
 		f.ID = polyinst.FileID(way.Stat.ID)
@@ -140,7 +153,7 @@ func instance(scene *Scene, rule polyinst.Rule, s polyinst.Subject, names polyin
 	parent := scene.Parent.Dir
 	for i, name := range append([]string{names.Own}, names.Older...) {
 		name = rule.Prefix + name
-		lock, locked := lockOf(parent, name)
+		lock, locked, lockErr := lockOf(parent, name)
 		uid, recorded := lock.UID, locked && lock.Mode == LockOfOne
 		dir, err := parent.LookupHere(name)
 		if dirfd.IsNotExist(err) {
@@ -154,6 +167,9 @@ func instance(scene *Scene, rule polyinst.Rule, s polyinst.Subject, names polyin
 		f.InstanceName, f.Recorded, f.RecordedUID = name, recorded, uid
 		f.Unfinished = locked && lock.Mode == LockBegun
 		f.Instance = instanceFacts(dir, err)
+		if lockErr != nil {
+			f.Instance.Problem = "its lock: " + problem(lockErr)
+		}
 		scene.Instance = dir
 		return
 	}
@@ -180,34 +196,44 @@ func instanceFacts(dir dirfd.Dir, err error) polyinst.DirFacts {
 // InstanceUID is the account for which an instance was made, as its lock says,
 // which only root can reach.
 func InstanceUID(parent dirfd.Dir, name string) (uid uint32, recorded bool) {
-	st, ok := lockOf(parent, name)
-	return st.UID, ok && st.Mode == LockOfOne
+	st, ok, err := lockOf(parent, name)
+	return st.UID, err == nil && ok && st.Mode == LockOfOne
 }
 
 // InstanceBegun tells whether an instance was begun and never finished; while a
 // session makes it, the lock is held.
 func InstanceBegun(parent dirfd.Dir, name string) bool {
-	st, ok := lockOf(parent, name)
-	return ok && st.Mode == LockBegun
+	st, ok, err := lockOf(parent, name)
+	return err == nil && ok && st.Mode == LockBegun
 }
 
-func lockOf(parent dirfd.Dir, name string) (dirfd.Stat, bool) {
+// lockOf looks at the lock of an instance. Only where there is none, nothing is
+// known; what cannot be looked at is an error.
+func lockOf(parent dirfd.Dir, name string) (st dirfd.Stat, ok bool, err error) {
 	locks, err := parent.LookupHere(polyinst.LockDir)
+	if dirfd.IsNotExist(err) {
+		return st, false, nil
+	}
 	if err != nil {
-		return dirfd.Stat{}, false
+		return st, false, err
 	}
 	defer locks.Close()
-	st, err := locks.Stat()
-	if err != nil || dirfd.TrustedFile(locks.Path(), st) != nil {
-		return dirfd.Stat{}, false
+	if st, err = locks.Stat(); err != nil {
+		return st, false, err
+	}
+	if err := dirfd.TrustedFile(locks.Path(), st); err != nil {
+		return st, false, err
 	}
 	lock, err := locks.LookupHere(name)
+	if dirfd.IsNotExist(err) {
+		return st, false, nil
+	}
 	if err != nil {
-		return dirfd.Stat{}, false
+		return st, false, err
 	}
 	defer lock.Close()
 	st, err = lock.Stat()
-	return st, err == nil
+	return st, err == nil, err
 }
 
 // The modes of a lock say what is known of its instance; the time of its last

@@ -33,14 +33,16 @@ type Swap struct {
 type Facts struct {
 	Polydir      DirFacts
 	PolydirFlags config.MountFlags // of the mount that the polydir lies on
-	Create       Owner             // resolved from `create`, where the rule has it
-	Parent       DirFacts
-	ParentFS     string // name of the network filesystem that the parent lies on; empty: a local one
-	Instance     DirFacts
-	InstanceName string // the one of the rule's names under which Instance exists, else its own
-	Recorded     bool   // there is a record of the instance's user
-	RecordedUID  uint32
-	Unfinished   bool // the instance was begun, and never finished: it is made anew
+	// PolydirUnfinished: `create` began to make it, and was cut short
+	PolydirUnfinished bool
+	Create            Owner // resolved from `create`, where the rule has it
+	Parent            DirFacts
+	ParentFS          string // name of the network filesystem that the parent lies on; empty: a local one
+	Instance          DirFacts
+	InstanceName      string // the one of the rule's names under which Instance exists, else its own
+	Recorded          bool   // there is a record of the instance's user
+	RecordedUID       uint32
+	Unfinished        bool // the instance was begun, and never finished: it is made anew
 
 	// Where a security module is active:
 	Label         string // what the instance is to be labelled: its member context, or the polydir's own label
@@ -126,15 +128,21 @@ func context(rule Rule, f Facts, m Machine) *Refusal {
 // polydir judges the directory to cover and says what its instance looks like.
 func polydir(step *Step, rule Rule, s Subject, f Facts) (Owner, *Refusal) {
 	d := f.Polydir
+	fault := FaultHost
+	for _, swap := range d.Swaps {
+		if swap.UID == s.UID {
+			fault = FaultUser // what is wrong there he may have done himself
+		}
+	}
 	if d.Problem != "" {
-		return Owner{}, refuse(FaultHost, rule.Path, "%s", d.Problem)
+		return Owner{}, refuse(fault, rule.Path, "%s", d.Problem)
 	}
 	for _, swap := range d.Swaps {
 		if swap.Others || swap.UID != s.UID {
 			return Owner{}, refuse(FaultHost, rule.Path, "others can rename it in %q (%s): make that directory root's, or give it the sticky bit", swap.Dir, swap.Reason)
 		}
 	}
-	if d.Exists {
+	if d.Exists && !f.PolydirUnfinished {
 		if openToAll(d.Owner) {
 			return Owner{}, refuse(FaultHost, rule.Path, "mode %04o: root's and writable by everybody without the sticky bit, as its instances would be: chmod +t %s", d.Owner.Mode, rule.Path)
 		}
@@ -145,9 +153,9 @@ func polydir(step *Step, rule Rule, s Subject, f Facts) (Owner, *Refusal) {
 		return Owner{}, refuse(FaultConfig, rule.Path, "create with mode %04o for root: writable by everybody, it needs the sticky bit", f.Create.Mode)
 	}
 	if rule.Config.Create == nil {
-		return Owner{}, refuse(FaultHost, rule.Path, "does not exist: make it, or let create = { mode = ... } make it")
+		return Owner{}, refuse(fault, rule.Path, "does not exist: make it, or let create = { mode = ... } make it")
 	}
-	step.Create = &CreatePolydir{Owner: f.Create, Label: f.CreateLabel}
+	step.Create = &CreatePolydir{Owner: f.Create, Label: f.CreateLabel, Finish: f.PolydirUnfinished}
 	if len(d.Swaps) > 0 {
 		// in a directory of the user's own only what he could do himself
 		if f.Create.UID != s.UID {
@@ -196,6 +204,11 @@ func parent(step *Step, rule Rule, s Subject, f Facts, m Machine) *Refusal {
 	d := f.Parent
 	bad := func(format string, args ...any) *Refusal {
 		return refuse(FaultHost, rule.Path, "instance parent %q: %s", rule.Parent, fmt.Sprintf(format, args...))
+	}
+	for _, swap := range d.Swaps {
+		if swap.Others || swap.UID != s.UID {
+			return bad("others can rename it in %q (%s)", swap.Dir, swap.Reason)
+		}
 	}
 	switch {
 	case d.Problem != "":
@@ -249,7 +262,7 @@ func instance(step *Step, rule Rule, s Subject, f Facts) *Refusal {
 		return refuse(FaultUser, rule.Path, "instance %q: %s", path, fmt.Sprintf(format, args...))
 	}
 	if f.Recorded && f.RecordedUID != s.UID && !step.Shared {
-		return bad("was made for uid %d, and %q has uid %d now: `polyinst gc --orphans` lists and removes such instances", f.RecordedUID, s.User, s.UID)
+		return bad("was made for uid %d, and %q has uid %d now: `polyinst gc --orphans` removes it where that account is gone", f.RecordedUID, s.User, s.UID)
 	}
 	if d.Problem != "" {
 		return bad("%s", d.Problem)

@@ -68,6 +68,7 @@ type TmpfsOption struct{ Key, Value string }
 type CreatePolydir struct {
 	Owner  Owner
 	AsUser bool // with the user's rights alone: the directory around it is his
+	Finish bool // it is there, and was never finished
 	Label  string
 }
 

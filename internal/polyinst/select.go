@@ -51,7 +51,10 @@ func Select(c *config.Config, s Subject) (Selection, *Refusal) {
 	var sel Selection
 	for i := range c.Polydirs {
 		p := &c.Polydirs[i]
-		v := judge(p, s)
+		v, r := judge(p, s)
+		if r != nil {
+			return sel, r
+		}
 		if v.Applies {
 			rule, r := resolve(p, s)
 			if r != nil {
@@ -65,17 +68,25 @@ func Select(c *config.Config, s Subject) (Selection, *Refusal) {
 	sort.SliceStable(sel.Rules, func(i, j int) bool {
 		return strings.Count(sel.Rules[i].Path, "/") < strings.Count(sel.Rules[j].Path, "/")
 	})
-	return sel, duplicate(sel.Rules)
+	if r := duplicate(sel.Rules); r != nil {
+		return sel, r
+	}
+	return sel, clash(sel.Rules)
 }
 
-func judge(p *config.Polydir, s Subject) Verdict {
+// judge tells whether the polydir applies. What of a list cannot be looked up
+// refuses, unless another entry decides.
+func judge(p *config.Polydir, s Subject) (Verdict, *Refusal) {
 	v := Verdict{Polydir: p, Path: string(p.Path)}
 	switch {
 	case len(p.Services) > 0 && !slices.Contains(p.Services, s.Service):
 		v.Service = true
 		v.Why = fmt.Sprintf("service %q is not among services = %q", s.Service, p.Services)
 	case len(p.Except) > 0:
-		by, absent := Listed(p.Except, s)
+		by, absent, unknown := Listed(p.Except, s)
+		if unknown != "" {
+			return v, refuse(FaultHost, v.Path, "except: %s", s.Problem)
+		}
 		v.Applies = by == ""
 		v.Why = "the user is in no entry of except"
 		if absent != "" {
@@ -86,7 +97,10 @@ func judge(p *config.Polydir, s Subject) Verdict {
 		}
 	case len(p.Only) > 0:
 		// a missing group must not take the isolation away from everybody
-		by, absent := Listed(p.Only, s)
+		by, absent, unknown := Listed(p.Only, s)
+		if unknown != "" {
+			return v, refuse(FaultHost, v.Path, "only: %s", s.Problem)
+		}
 		v.Applies = by != "" || absent != ""
 		switch {
 		case by != "":
@@ -100,7 +114,7 @@ func judge(p *config.Polydir, s Subject) Verdict {
 		v.Applies = true
 		v.Why = "it applies to everybody"
 	}
-	return v
+	return v, nil
 }
 
 func resolve(p *config.Polydir, s Subject) (Rule, *Refusal) {
@@ -136,6 +150,41 @@ func duplicate(rules []Rule) *Refusal {
 				first.Pos.File, first.Pos.Line, r.Config.Pos.File, r.Config.Pos.Line)
 		}
 		seen[r.Path] = r.Config
+	}
+	return nil
+}
+
+// Clash tells whether polydirs of the configuration would take each other's
+// instances, if a user met them all.
+func Clash(c *config.Config) *Refusal {
+	var rules []Rule
+	for i := range c.Polydirs {
+		p := &c.Polydirs[i]
+		prefix := string(p.Prefix)
+		slash := strings.LastIndexByte(prefix, '/')
+		if slash < 0 || slices.ContainsFunc(rules, func(r Rule) bool { return r.Path == string(p.Path) }) {
+			continue // one path twice is for different users
+		}
+		rules = append(rules, Rule{Config: p, Path: string(p.Path), Parent: prefix[:slash], Prefix: prefix[slash+1:]})
+	}
+	return clash(rules)
+}
+
+// clash refuses prefixes by which two polydirs would take each other's instances:
+// the same one, or one that begins with the other. Only tmpdir names cannot
+// meet.
+func clash(rules []Rule) *Refusal {
+	for i, a := range rules {
+		for _, b := range rules[:i] {
+			if a.Config.Method == config.MethodTmpfs || b.Config.Method == config.MethodTmpfs || a.Parent != b.Parent ||
+				a.Config.Method == config.MethodTmpdir && b.Config.Method == config.MethodTmpdir {
+				continue
+			}
+			if strings.HasPrefix(a.Prefix, b.Prefix) || strings.HasPrefix(b.Prefix, a.Prefix) {
+				return refuse(FaultConfig, a.Path, "instance_prefix %q and that of polydir %q, %q, lead to the same names: give each an instance parent of its own",
+					a.Parent+"/"+a.Prefix, b.Path, b.Parent+"/"+b.Prefix)
+			}
+		}
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ const (
 	NotMember Membership = iota
 	Member
 	NoSuchGroup // the directory says that there is no such group
+	Unknown     // the lookup failed
 )
 
 // Subject is the user of a session, as the directory knows him.
@@ -31,6 +32,7 @@ type Subject struct {
 	Home    string
 	Service string
 	Groups  map[string]Membership // of each group that the configuration names
+	Problem string                // why a membership is Unknown
 }
 
 // Vars are the values of a template's variables for this user.
@@ -68,28 +70,31 @@ func refuse(fault Fault, polydir, format string, args ...any) *Refusal {
 }
 
 // Listed tells whether a list of users names the subject, and by which entry.
-// absent is a group of the list that does not exist.
-func Listed(list config.UserList, s Subject) (by, absent string) {
+// absent is a group of the list that does not exist, unknown one that could not
+// be looked up.
+func Listed(list config.UserList, s Subject) (by, absent, unknown string) {
 	for _, u := range list {
 		switch u.Kind {
 		case config.UserName:
 			if u.Name == s.User {
-				return strconv.Quote(u.Name), absent
+				return strconv.Quote(u.Name), absent, ""
 			}
 		case config.GroupName:
 			switch s.Groups[u.Name] {
 			case Member:
-				return strconv.Quote("@" + u.Name), absent
+				return strconv.Quote("@" + u.Name), absent, ""
 			case NoSuchGroup:
 				absent = u.Name
+			case Unknown:
+				unknown = u.Name
 			}
 		case config.UIDRange:
 			if u.Min <= s.UID && s.UID <= u.Max {
-				return fmt.Sprintf("uid:%d-%d", u.Min, u.Max), absent
+				return fmt.Sprintf("uid:%d-%d", u.Min, u.Max), absent, ""
 			}
 		}
 	}
-	return "", absent
+	return "", absent, unknown
 }
 
 // Rescued tells whether a user is admitted to the host's view in spite of a
@@ -99,7 +104,7 @@ func Rescued(r *Refusal, s Subject, lists ...config.UserList) bool {
 		return false
 	}
 	for _, l := range lists {
-		if by, _ := Listed(l, s); by != "" {
+		if by, _, _ := Listed(l, s); by != "" {
 			return true
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"pam_polyinst/internal/observe"
 	"pam_polyinst/internal/polyinst"
 	"pam_polyinst/internal/record"
-	"pam_polyinst/internal/secontext"
 )
 
 // Parent is an instance parent with the prefix of the instances' names in it.
@@ -135,6 +134,12 @@ func (c *collection) find(p Parent) error {
 			c.kept(p.Path+"/"+name, "a session is being opened")
 			continue
 		}
+		// once more, now that nobody can change it: a session may have
+		// finished it meanwhile
+		if why, _, _ = c.judge(p, way.Dir, name); why == "" {
+			g.release()
+			continue
+		}
 		c.candidates = append(c.candidates, candidate{way.Dir, name, g, why, stale})
 	}
 	return c.forgetLocks(p, way.Dir, names)
@@ -157,35 +162,24 @@ func (c *collection) judge(p Parent, parent dirfd.Dir, name string) (why, lockNa
 		return "it was never finished", rest, true
 	}
 	if strings.HasPrefix(name, p.Prefix) && !strings.HasPrefix(name, ".") && observe.InstanceBegun(parent, name) {
-		return "it was never finished", name, true
+		return "it was never finished", name, false
 	}
 	if c.Orphans && strings.HasPrefix(name, p.Prefix) && !strings.HasPrefix(name, ".") {
-		return orphan(parent, p.Prefix, name), name, false
+		return orphan(parent, name), name, false
 	}
 	return "", "", false
 }
 
-// orphan says why nobody can ever use a persistent instance again: the uid that
-// it was made for has no account, or the name's account has another uid.
-func orphan(parent dirfd.Dir, prefix, name string) string {
+// orphan says why nobody can use a persistent instance any more: the account
+// that it was made for is gone. An instance whose account only has another name
+// now is not one.
+func orphan(parent dirfd.Dir, name string) string {
 	uid, ok := observe.InstanceUID(parent, name)
 	if !ok {
 		return ""
 	}
-	who := strings.TrimPrefix(name, prefix)
-	if context := secontext.InName(who); context != "" {
-		who = strings.TrimPrefix(strings.TrimPrefix(who, context), "_")
-	}
-	u, err := user.Lookup(who)
-	if err == nil && u.Uid != fmt.Sprint(uid) {
-		return fmt.Sprintf("it was made for uid %d, and %q has uid %s now", uid, who, u.Uid)
-	}
-	var unknownName user.UnknownUserError
-	if !errors.As(err, &unknownName) {
-		return "" // the account is there, or the directory cannot say
-	}
-	var unknownID user.UnknownUserIdError
-	if _, err := user.LookupId(strconv.FormatUint(uint64(uid), 10)); errors.As(err, &unknownID) {
+	var unknown user.UnknownUserIdError
+	if _, err := user.LookupId(strconv.FormatUint(uint64(uid), 10)); errors.As(err, &unknown) {
 		return fmt.Sprintf("there is no account with uid %d any more", uid)
 	}
 	return ""
@@ -348,9 +342,9 @@ func forgetEnded(store record.Store, records []record.Named) error {
 		if live[r.NS] && !r.Dead || slices.ContainsFunc(r.Tmpdirs(), exists) {
 			continue
 		}
-		errs = append(errs, store.RemoveNamed(r.Name))
+		errs = append(errs, store.Forget(r))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, store.Tidy())...)
 }
 
 func exists(p record.Polydir) bool {

@@ -6,6 +6,7 @@ package record
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -27,6 +28,7 @@ const (
 // Polydir is what covers one polydir in a recorded namespace.
 type Polydir struct {
 	Path    string
+	Real    string // without symbolic links
 	Method  string
 	Parent  string // of the instance; empty for tmpfs
 	Name    string
@@ -82,6 +84,15 @@ func (p Polydir) stands(byMount bool) bool {
 		return false
 	}
 	return !byMount || way.Stat.MountID == p.MountID
+}
+
+// Paths are the paths of the polydirs, by which a working directory is judged.
+func (r Record) Paths() []string {
+	var out []string
+	for _, p := range r.Polydirs {
+		out = append(out, p.Path, p.Real)
+	}
+	return out
 }
 
 // Tmpdirs are the recorded instances that end with the session.
@@ -175,6 +186,11 @@ func (s Store) read(name string) (*Record, error) {
 // Write keeps a record. An older one under the same id is of a namespace that
 // has ended: it is kept aside while it names tmpdir instances, for gc.
 func (s Store) Write(r Record, random string) error {
+	lock, err := s.lock()
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	name := fileName(r.NS)
 	if old, err := s.Read(r.NS); err == nil && old != nil && len(old.Tmpdirs()) > 0 {
 		if err := s.dir.Rename(name, deadPrefix+random); err != nil {
@@ -186,6 +202,52 @@ func (s Store) Write(r Record, random string) error {
 		return err
 	}
 	return s.dir.WriteFile(name, raw)
+}
+
+// lock keeps other writers, and gc, away from the directory.
+func (s Store) lock() (dirfd.File, error) {
+	f, err := s.dir.OpenLock(".")
+	if err == nil {
+		err = f.Lock(dirfd.Exclusive)
+	}
+	if err != nil {
+		f.Close()
+	}
+	return f, err
+}
+
+// Forget removes a record that List gave, unless it was replaced since: by
+// another namespace that got the same id.
+func (s Store) Forget(n Named) error {
+	lock, err := s.lock()
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	now, err := s.read(n.Name)
+	if err != nil || now == nil {
+		return err
+	}
+	if now.Root != n.Root || now.Opened != n.Opened || now.HostPID != n.HostPID {
+		return nil
+	}
+	return s.RemoveNamed(n.Name)
+}
+
+// Tidy removes what writers left that died in the middle.
+func (s Store) Tidy() error {
+	lock, err := s.lock()
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	names, err := s.dir.Names()
+	for _, name := range names {
+		if strings.HasPrefix(name, ".new.") {
+			err = errors.Join(err, s.RemoveNamed(name))
+		}
+	}
+	return err
 }
 
 // Remove forgets the record of a namespace; none there is no error.

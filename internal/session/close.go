@@ -48,9 +48,7 @@ func (c *call) goBack() error {
 	}
 	var outer []string
 	if c.own != nil {
-		for _, p := range c.own.Polydirs {
-			outer = append(outer, p.Path)
-		}
+		outer = c.own.Paths()
 	}
 	cwd, err := apply.WorkingDir(c.cwd, outer, 0)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"pam_polyinst/internal/apply"
 	"pam_polyinst/internal/config"
@@ -33,6 +34,7 @@ func (c *call) open() *polyinst.Refusal {
 		return r
 	}
 	c.host.Deadline(uint32(c.config.Namespace.Timeout.Milliseconds()))
+	c.until = time.Now().Add(c.config.Namespace.Timeout)
 	if r := polyinst.UnsupportedNamespace(c.config.Namespace); r != nil {
 		return r
 	}
@@ -121,9 +123,7 @@ func (c *call) build(selection polyinst.Selection) *polyinst.Refusal {
 		if r := c.enterHostView(); r != nil {
 			return r
 		}
-		for _, p := range c.own.Polydirs {
-			outer = append(outer, p.Path)
-		}
+		outer = c.own.Paths()
 		if len(selection.Rules) == 0 || c.nested() == config.NestedEscape {
 			return c.joinHostView(outer)
 		}
@@ -290,7 +290,8 @@ func (c *call) construct(selection polyinst.Selection, digest string, origin mnt
 	var cwd dirfd.Dir
 	if err == nil {
 		for _, s := range staged {
-			outer = append(outer, s.Step.Path)
+			outer = append(outer, s.Step.Path, s.Real)
+			s.Release()
 		}
 		cwd, err = apply.WorkingDir(c.cwd, outer, c.who.UID)
 	}
@@ -334,7 +335,9 @@ func (c *call) stage(selection polyinst.Selection, m polyinst.Machine) ([]*apply
 	plan := polyinst.Plan{Subject: c.who, Propagation: c.config.Namespace.Propagation}
 	var staged []*apply.Staged
 	view := dirfd.View{}
-	for _, rule := range selection.Rules {
+	random := m.Random
+	for i, rule := range selection.Rules {
+		m.Random = fmt.Sprintf("%s%02x", random, i) // two polydirs may share a parent
 		s, r := c.stageRule(rule, m, view, staged)
 		if r != nil {
 			return staged, plan, r
@@ -388,7 +391,8 @@ func (c *call) enter(staged []*apply.Staged) *polyinst.Refusal {
 	if r := apply.Attach(staged); r != nil {
 		return r
 	}
-	r := apply.RunInits(staged, func(polydir, line string) {
+	// with time to spare: the worker must outlive the scripts, to end them
+	r := apply.RunInits(staged, c.until.Add(-time.Second), func(polydir, line string) {
 		c.host.Log(hostconn.Info, fmt.Sprintf("polydir %q: init: %s", polydir, line))
 	})
 	if r != nil {
@@ -410,7 +414,7 @@ func (c *call) note(staged []*apply.Staged, digest string, origin mntns.ID) reco
 	rec := record.Record{Host: origin, User: c.who.User, UID: c.who.UID, Service: c.req.Service, TTY: c.req.TTY,
 		RHost: c.req.RHost, Opened: now(), HostPID: c.req.HostPID, Digest: digest}
 	for _, s := range staged {
-		rec.Polydirs = append(rec.Polydirs, record.Polydir{Path: s.Step.Path, Method: string(s.Step.Method),
+		rec.Polydirs = append(rec.Polydirs, record.Polydir{Path: s.Step.Path, Real: s.Real, Method: string(s.Step.Method),
 			Parent: s.Step.Parent, Name: s.Step.Name, Dev: s.Root.Dev, Ino: s.Root.Ino, MountID: s.MountID})
 	}
 	return rec

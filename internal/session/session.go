@@ -66,6 +66,7 @@ type call struct {
 
 	security  polyinst.Security
 	selection polyinst.Selection
+	until     time.Time // when the host gives up
 }
 
 func (c *call) debug(format string, args ...any) {
@@ -75,7 +76,11 @@ func (c *call) debug(format string, args ...any) {
 }
 
 func hostFault(err error) *polyinst.Refusal {
-	return &polyinst.Refusal{Fault: polyinst.FaultHost, Reason: err.Error()}
+	r := &polyinst.Refusal{Fault: polyinst.FaultHost, Reason: err.Error()}
+	if dirfd.IsLimit(err) {
+		r.Fault = polyinst.FaultUser // whoever started the host has set the limit
+	}
+	return r
 }
 
 func configFault(err error) *polyinst.Refusal {
@@ -89,7 +94,7 @@ func configFault(err error) *polyinst.Refusal {
 func (c *call) lookAround() *polyinst.Refusal {
 	var err error
 	if c.cwd, err = dirfd.Cwd(); err != nil {
-		return hostFault(fmt.Errorf("the working directory: %w", err))
+		c.debug("the working directory cannot be opened: %v", err)
 	}
 	if c.root, err = dirfd.Root(); err != nil {
 		return hostFault(err)
