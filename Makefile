@@ -96,7 +96,7 @@ build-to-test: build/tools/suite
 	@$(MAKE) --no-print-directory -s build
 
 .PHONY: check
-check: ## exactly what CI runs: lint and all tests
+check: ## lint and all tests; CI adds the packages and the virtual machines
 	@for stage in lint test; do \
 		start=$$(date +%s); $(MAKE) --no-print-directory $$stage || exit 1; \
 		echo "== $$stage: $$(($$(date +%s) - start)) s"; done
@@ -186,3 +186,5 @@ uninstall: ## remove what install put; never a configuration or an instance
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf build
+
+include dist/packages.mk
