@@ -179,7 +179,7 @@ var unexplained = []string{
 	"ended with an earlier boot", // gc's reasons, in words that need no more
 	"it was never finished", "its session has ended",
 	"it was made for uid", "there is no account with uid",
-	"a session is being opened",
+	"a session is being opened", "it was last opened", "it is not recorded when it was last opened",
 }
 
 // fragments are the parts of a format between its verbs that have some words.

@@ -144,3 +144,20 @@ func TestGcWithABrokenFile(t *testing.T) {
 		host.Equal(h, "instances", len(instances(h)), 0)
 	})
 }
+
+// An instance that gc removes while a login waits for its lock is made anew.
+func TestLoginBehindGc(t *testing.T) {
+	story(t, ownTmp, []string{"su"}, func(h *host.Host) {
+		h.AddUser("alice")
+		h.MustRun("su", "alice", "-c", "true")
+		gc := h.Start("flock", parent+"/.lock/alice", "sh", "-c", "echo held; cat")
+		gc.Expect("held")
+		p := h.Start("su", "alice", "-c", "echo opened; "+place)
+		h.Sh("until grep -qe '-> FLOCK' /proc/locks; do :; done; rmdir " + instance("alice"))
+		gc.CloseInput()
+		gc.Wait()
+		p.Expect("opened")
+		inInstance(h, "su", "alice", p.Expect(`\d+:\d+`)[0])
+		host.Equal(h, "su", p.Wait().Code, 0)
+	})
+}

@@ -29,6 +29,7 @@ the configuration and the machine as they are now. It makes and mounts nothing.`
 			}
 			return nil
 		},
+		ValidArgsFunction: users,
 		RunE: func(_ *cobra.Command, args []string) error {
 			c, _, err := load(conf, true)
 			if err != nil {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,48 +14,117 @@ import (
 )
 
 func gcCommand() *cobra.Command {
-	var conf string
+	var conf, olderThan string
+	var asJSON bool
 	var options reap.Options
 	cmd := &cobra.Command{
 		Use:   "gc",
-		Short: "remove the tmpdir instances that no session uses any more",
+		Short: "remove the instances that no session uses any more",
 		Long: `Gc removes tmpdir instances whose session has ended, what a crash left half
 made, and the records of namespaces that are gone. It never touches what a
-session uses, nor, without --orphans, a persistent instance.`,
+session uses. A persistent instance goes only by --orphans, if its account is
+gone, or by --older-than, if nobody has opened it for so long: the data in it
+with it. Look first, with --dry-run.`,
 		Example: `  polyinst gc --dry-run
-  polyinst gc --orphans --dry-run`,
+  polyinst gc --orphans --dry-run
+  polyinst gc --older-than 90d --dry-run`,
 		Args: none,
-		RunE: func(*cobra.Command, []string) error {
-			c, _, broken := load(conf, true)
-			if broken != nil {
-				// what live records name can be collected all the same
-				if !errors.Is(broken, errReported) {
-					fmt.Fprintln(os.Stderr, "polyinst:", broken)
-				}
-				fmt.Fprintln(os.Stderr, "polyinst: without a configuration only the parents of recorded sessions are looked at")
-				c = &config.Config{}
-			}
-			verb := "removed"
-			if options.DryRun {
-				verb = "would remove"
-			}
-			options.Removed = func(path, why string) { fmt.Printf("%s %s: %s\n", verb, path, why) }
-			options.Kept = func(path, why string) { fmt.Printf("kept %s: %s\n", path, why) }
-			var where []reap.Parent
-			for _, p := range parents(c, false) {
-				where = append(where, reap.Parent{Path: p.path, Prefix: p.prefix})
-			}
-			if err := reap.Collect(where, options); err != nil {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := needUID0("gc"); err != nil {
 				return err
 			}
-			if broken != nil {
-				return errReported
+			if cmd.Flags().Changed("older-than") {
+				var err error
+				if options.OlderThan, err = parseAge(olderThan); err != nil {
+					return usageError{fmt.Errorf("--older-than: %w", err)}
+				}
 			}
-			return nil
+			return gc(conf, options, asJSON)
 		},
 	}
 	confFlag(cmd, &conf)
 	cmd.Flags().BoolVar(&options.DryRun, "dry-run", false, "only say what would be removed")
 	cmd.Flags().BoolVar(&options.Orphans, "orphans", false, "also persistent instances whose account is gone")
+	cmd.Flags().StringVar(&olderThan, "older-than", "", "also persistent instances that nobody opened for an `AGE` such as 90d")
+	jsonFlag(cmd, &asJSON)
 	return cmd
+}
+
+// parseAge reads a number of hours, days or weeks.
+func parseAge(text string) (time.Duration, error) {
+	units := map[byte]time.Duration{'h': time.Hour, 'd': 24 * time.Hour, 'w': 7 * 24 * time.Hour}
+	wrong := fmt.Errorf("%q is no age: want a number and h, d or w, such as 90d", text)
+	if text == "" {
+		return 0, wrong
+	}
+	unit, ok := units[text[len(text)-1]]
+	n, err := strconv.ParseUint(text[:len(text)-1], 10, 16)
+	if !ok || err != nil || n == 0 {
+		return 0, wrong
+	}
+	return time.Duration(n) * unit, nil
+}
+
+// collected is the schema of gc --json.
+type collected struct {
+	Schema  int       `json:"schema"`
+	DryRun  bool      `json:"dry_run"`
+	Removed []verdict `json:"removed"` // or, in a dry run, what would be
+	Kept    []verdict `json:"kept"`
+}
+
+type verdict struct {
+	Path   string `json:"path"`
+	Reason string `json:"reason"`
+}
+
+func gc(conf string, options reap.Options, asJSON bool) error {
+	c, _, broken := load(conf, true)
+	if broken != nil {
+		// what live records name can be collected all the same
+		if !errors.Is(broken, errReported) {
+			fmt.Fprintln(os.Stderr, "polyinst:", words(broken))
+		}
+		fmt.Fprintln(os.Stderr, "polyinst: without a configuration only the parents of recorded sessions are looked at")
+		c = &config.Config{}
+	}
+	out := collected{Schema: schema, DryRun: options.DryRun, Removed: []verdict{}, Kept: []verdict{}}
+	verb := "removed"
+	if options.DryRun {
+		verb = "would remove"
+	}
+	progress := newCounter("removing, entries")
+	say := func(format string, args ...any) {
+		progress.done()
+		if !asJSON {
+			fmt.Printf(format, args...)
+		}
+	}
+	options.Progress = progress.step
+	options.Removed = func(path, why string) {
+		out.Removed = append(out.Removed, verdict{path, why})
+		say("%s %s: %s\n", verb, plain(path), why)
+	}
+	options.Kept = func(path, why string) {
+		out.Kept = append(out.Kept, verdict{path, why})
+		say("kept %s: %s\n", plain(path), why)
+	}
+	var where []reap.Parent
+	for _, p := range parents(c, false) {
+		where = append(where, reap.Parent{Path: p.path, Prefix: p.prefix})
+	}
+	err := reap.Collect(where, options)
+	progress.done()
+	if asJSON {
+		err = errors.Join(err, printJSON(out))
+	} else {
+		say("%s: %s, %d kept\n", map[bool]string{false: "removed", true: "to be removed"}[options.DryRun], number(len(out.Removed), "instance"), len(out.Kept))
+	}
+	if err != nil {
+		return err
+	}
+	if broken != nil {
+		return errReported
+	}
+	return nil
 }

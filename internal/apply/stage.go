@@ -62,7 +62,9 @@ func Stage(step polyinst.Step, scene *observe.Scene, s polyinst.Subject) (*Stage
 	}
 	if err := stage(staged, scene, s); err != nil {
 		staged.Undo()
-		return nil, hostFault(step.Path, err)
+		r := hostFault(step.Path, err)
+		r.Again = errors.Is(err, errReplaced)
+		return nil, r
 	}
 	return staged, nil
 }
@@ -119,15 +121,21 @@ func newTmpfs(step *polyinst.Step) (mountfd.Mount, error) {
 
 // fillTmpfs labels and fills a tmpfs that nobody can see yet.
 func fillTmpfs(staged *Staged, s polyinst.Subject) error {
-	if l := staged.Step.Label; l != "" {
-		if err := staged.Mount.Root.SetXattr(selinuxfs.XattrLabel, l); err != nil {
+	if staged.Step.Skel {
+		if err := fromSkel(staged.Mount.Root, s); err != nil {
 			return err
 		}
 	}
-	if !staged.Step.Skel {
+	return label(staged.Mount.Root, staged.Step.Label)
+}
+
+// label gives a directory its security context, as the last thing that is done
+// with it: afterwards a login program may not be permitted to open it.
+func label(dir dirfd.Dir, context string) error {
+	if context == "" {
 		return nil
 	}
-	return fromSkel(staged.Mount.Root, s)
+	return dir.SetXattr(selinuxfs.XattrLabel, context)
 }
 
 // fromSkel fills an empty directory from /etc/skel; all in it is the user's.
@@ -346,6 +354,9 @@ func (s *Staged) settle() error {
 	return errors.Join(err, s.lock.Touch(), s.lock.Lock(dirfd.Shared))
 }
 
+// errReplaced says that the instance is not the one that was decided upon.
+var errReplaced = errors.New("the instance was replaced at this moment: try again")
+
 // existingInstance is the approved instance, still there under the lock.
 func existingInstance(staged *Staged, scene *observe.Scene) (dirfd.Dir, error) {
 	kind := dirfd.Shared
@@ -356,6 +367,9 @@ func existingInstance(staged *Staged, scene *observe.Scene) (dirfd.Dir, error) {
 		return dirfd.Dir{}, err
 	}
 	now, err := scene.Parent.Dir.LookupHere(staged.Step.Name)
+	if dirfd.IsNotExist(err) { // gc was faster
+		return dirfd.Dir{}, errReplaced
+	}
 	if err != nil {
 		return dirfd.Dir{}, err
 	}
@@ -367,7 +381,7 @@ func existingInstance(staged *Staged, scene *observe.Scene) (dirfd.Dir, error) {
 	switch {
 	case err != nil:
 	case polyinst.FileID(st.ID) != staged.Step.Instance, lock.Mode == observe.LockBegun:
-		err = errors.New("the instance was replaced at this moment: try again")
+		err = errReplaced
 	case lock.Mode == observe.LockOfOne && lock.UID != staged.uid && !staged.Step.Shared:
 		err = fmt.Errorf("instance %q: was made for uid %d", now.Path(), lock.UID)
 	}
@@ -410,7 +424,7 @@ func makeInstance(staged *Staged, parent dirfd.Dir, s polyinst.Subject) (dirfd.D
 	if err := parent.RemoveTree(step.Name, nil); err != nil {
 		return dirfd.Dir{}, err
 	}
-	return makeNamed(parent, step, s)
+	return makeNamed(parent, staged.lockLabel, step, s)
 }
 
 // finishedByAnother is the instance that another session finished between our
@@ -448,9 +462,9 @@ func finishedByAnother(staged *Staged, parent dirfd.Dir) (dirfd.Dir, error) {
 	return dir, nil
 }
 
-func makeNamed(parent dirfd.Dir, step *polyinst.Step, s polyinst.Subject) (dirfd.Dir, error) {
+func makeNamed(parent dirfd.Dir, parentLabel string, step *polyinst.Step, s polyinst.Subject) (dirfd.Dir, error) {
 	temporary := polyinst.NewPrefix + step.Name
-	dir, err := makeUnder(parent, temporary, step, s)
+	dir, err := makeUnder(parent, parentLabel, temporary, step, s)
 	if err != nil {
 		return dirfd.Dir{}, err
 	}
@@ -467,16 +481,18 @@ func makeNamed(parent dirfd.Dir, step *polyinst.Step, s polyinst.Subject) (dirfd
 	if err := parent.RemoveTree(temporary, nil); err != nil {
 		return dirfd.Dir{}, err
 	}
-	return makeUnder(parent, step.Name, step, s)
+	return makeUnder(parent, parentLabel, step.Name, step, s)
 }
 
 // makeUnder makes the instance under a name; what a dead session left there goes
-// first. Its owner and mode are the last that it gets.
-func makeUnder(parent dirfd.Dir, name string, step *polyinst.Step, s polyinst.Subject) (dirfd.Dir, error) {
+// first. Its owner, mode and label are the last that it gets.
+func makeUnder(parent dirfd.Dir, parentLabel, name string, step *polyinst.Step, s polyinst.Subject) (dirfd.Dir, error) {
 	if err := parent.RemoveTree(name, nil); err != nil {
 		return dirfd.Dir{}, err
 	}
-	if err := labelled(step.Label, func() error { return parent.Mkdir(name, 0) }); err != nil {
+	// like the parent until it is finished: in that domain a login program may
+	// do all that is needed
+	if err := labelled(parentLabel, func() error { return parent.Mkdir(name, 0) }); err != nil {
 		return dirfd.Dir{}, err
 	}
 	dir, err := parent.LookupHere(name)
@@ -488,6 +504,9 @@ func makeUnder(parent dirfd.Dir, name string, step *polyinst.Step, s polyinst.Su
 	}
 	if err == nil {
 		err = dir.SetOwner(step.Owner.UID, step.Owner.GID, step.Owner.Mode)
+	}
+	if err == nil {
+		err = label(dir, step.Label)
 	}
 	if err != nil {
 		dir.Close()

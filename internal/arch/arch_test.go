@@ -19,19 +19,20 @@ import (
 // its own, never of a higher one. docs/DESIGN.md has the table.
 var layers = [][]string{
 	{"config", "secontext", "seconfig"},
-	{"polyinst", "convert"},
-	{"dirfd", "mountfd", "mntns", "hostconn", "selinuxfs", "hook"},
-	{"record", "observe", "apply", "reap"},
+	{"polyinst", "convert", "pamstack"},
+	{"dirfd", "mountfd", "mntns", "hostconn", "selinuxfs", "hook", "terminal", "program"},
+	{"record", "observe", "apply", "live", "reap"},
 	{"session"},
 }
 
 // mayMakeSystemCalls are the kernel packages, alone.
-var mayMakeSystemCalls = []string{"dirfd", "mountfd", "mntns", "hostconn", "selinuxfs", "hook"}
+var mayMakeSystemCalls = []string{"dirfd", "mountfd", "mntns", "hostconn", "selinuxfs", "hook", "terminal", "program"}
 
 // pure packages import nothing that could reach the system.
 var pure = map[string][]string{
 	"config":    {"bytes", "cmp", "errors", "fmt", "math", "slices", "sort", "strconv", "strings", "time", "unicode", "unicode/utf8", "github.com/BurntSushi/toml", "maps"},
 	"secontext": {"fmt", "strings"},
+	"pamstack":  {"fmt", "slices", "sort", "strconv", "strings", "pam_polyinst/internal/config"},
 	"polyinst":  {"time", "crypto/md5", "crypto/sha256", "encoding/hex", "errors", "fmt", "slices", "sort", "strconv", "strings", "pam_polyinst/internal/config"},
 }
 

@@ -264,3 +264,17 @@ func TestActAs(t *testing.T) {
 		t.Error("made by another:", err)
 	}
 }
+
+func TestXattr(t *testing.T) {
+	dir := nstest.Dir(t)
+	d := open(t, dir)
+	if got, err := d.Xattr("trusted.test"); err != nil || got != "" {
+		t.Errorf("absent: %q %v", got, err)
+	}
+	if err := d.SetXattr("trusted.test", "value"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := d.Xattr("trusted.test"); err != nil || got != "value" {
+		t.Errorf("%q %v", got, err)
+	}
+}

@@ -218,6 +218,9 @@ func parent(step *Step, rule Rule, s Subject, f Facts, m Machine) *Refusal {
 	case f.ParentFS != "" && !rule.Config.AllowNetworkFS:
 		return bad("lies on %s: instances on a network filesystem need allow_network_fs = true", f.ParentFS)
 	case !d.Exists:
+		if !ownHome(d, s) && d.Exposed != "" {
+			return bad("does not exist, and stands in %q, where users can create names: make it by hand, root's with mode %04o", d.Exposed, rule.Config.ParentMode)
+		}
 		if !ownHome(d, s) {
 			return bad("does not exist: `polyinst prepare` makes it")
 		}

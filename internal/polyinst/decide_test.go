@@ -109,6 +109,11 @@ var decisions = []struct {
 		return f
 	}},
 	{"parent-missing", tmpUser, func() Facts { f := good(); f.Parent = DirFacts{}; return f }},
+	{"parent-missing-in-unsafe-place", tmpUser + "parent_in_unsafe_dir = true", func() Facts {
+		f := good()
+		f.Parent = DirFacts{Exposed: "/var/tmp"}
+		return f
+	}},
 	{"parent-not-roots", tmpUser, func() Facts { f := good(); f.Parent.Owner.UID = 1002; return f }},
 	{"parent-open", tmpUser, func() Facts { f := good(); f.Parent.Owner.Mode = 0o755; return f }},
 	{"parent-any-mode", tmpUser + `parent_mode = "any"`, func() Facts { f := good(); f.Parent.Owner.Mode = 0o755; return f }},

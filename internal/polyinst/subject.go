@@ -56,6 +56,7 @@ type Refusal struct {
 	Polydir string // empty where it belongs to none
 	Reason  string // what was found and what is wanted, and the way out
 	Unknown bool   // the account does not exist: PAM_USER_UNKNOWN
+	Again   bool   // what was decided upon changed meanwhile: decide once more
 }
 
 func (r *Refusal) Error() string {

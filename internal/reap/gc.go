@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"pam_polyinst/internal/dirfd"
+	"pam_polyinst/internal/live"
 	"pam_polyinst/internal/mntns"
 	"pam_polyinst/internal/observe"
 	"pam_polyinst/internal/polyinst"
@@ -22,6 +24,9 @@ type Parent struct{ Path, Prefix string }
 type Options struct {
 	DryRun  bool
 	Orphans bool // also persistent instances whose account is gone
+	// OlderThan, if not zero: also persistent instances that were last opened
+	// longer ago. Where that is not recorded, they stay.
+	OlderThan time.Duration
 	// Removed is told of each instance, removed or, with DryRun, to be
 	// removed; Kept of one that is in use. Progress is told of every entry.
 	Removed  func(path, why string)
@@ -56,7 +61,7 @@ func Collect(parents []Parent, o Options) error {
 		}
 	}
 	slices.SortFunc(parents, func(a, b Parent) int { return strings.Compare(a.Path+"/"+a.Prefix, b.Path+"/"+b.Prefix) })
-	c := collection{Options: o, machine: machine}
+	c := collection{Options: o, machine: machine, now: time.Now(), told: map[string]bool{}}
 	defer c.close()
 	for _, p := range slices.Compact(parents) {
 		if err := c.find(p); err != nil {
@@ -90,6 +95,8 @@ type candidate struct {
 type collection struct {
 	Options
 	machine    polyinst.Machine
+	now        time.Time
+	told       map[string]bool
 	candidates []candidate
 	ways       []dirfd.Way
 	errs       []error
@@ -121,6 +128,7 @@ func (c *collection) find(p Parent) error {
 	if err != nil {
 		return err
 	}
+	slices.Sort(names)
 	for _, name := range names {
 		why, lockName, stale := c.judge(p, way.Dir, name)
 		if why == "" {
@@ -161,13 +169,42 @@ func (c *collection) judge(p Parent, parent dirfd.Dir, name string) (why, lockNa
 	if rest, ok := strings.CutPrefix(name, polyinst.NewPrefix); ok && strings.HasPrefix(rest, p.Prefix) {
 		return "it was never finished", rest, true
 	}
-	if strings.HasPrefix(name, p.Prefix) && !strings.HasPrefix(name, ".") && observe.InstanceBegun(parent, name) {
+	if !strings.HasPrefix(name, p.Prefix) || strings.HasPrefix(name, ".") {
+		return "", "", false
+	}
+	if observe.InstanceBegun(parent, name) {
 		return "it was never finished", name, false
 	}
-	if c.Orphans && strings.HasPrefix(name, p.Prefix) && !strings.HasPrefix(name, ".") {
-		return orphan(parent, name), name, false
+	if c.Orphans {
+		why = orphan(parent, name)
 	}
-	return "", "", false
+	if why == "" && c.OlderThan > 0 {
+		why = c.old(parent, name)
+	}
+	return why, name, false
+}
+
+// old says how long ago a persistent instance was opened, if that is long
+// enough.
+func (c *collection) old(parent dirfd.Dir, name string) string {
+	lock, ok := lockStat(parent, name)
+	if !ok || lock.Mode != observe.LockOfOne && lock.Mode != observe.LockOfMany {
+		c.unknown(parent.Path() + "/" + name)
+		return ""
+	}
+	age := c.now.Sub(time.Unix(lock.ModTime, 0))
+	if age < c.OlderThan {
+		return ""
+	}
+	return fmt.Sprintf("it was last opened %d days ago", int(age.Hours()/24))
+}
+
+// unknown tells once of an instance whose age is not recorded.
+func (c *collection) unknown(path string) {
+	if !c.told[path] {
+		c.told[path] = true
+		c.kept(path, "it is not recorded when it was last opened")
+	}
 }
 
 // orphan says why nobody can use a persistent instance any more: the account
@@ -268,20 +305,20 @@ func inUse(except mntns.ID) (map[string]bool, error) {
 	used := map[string]bool{}
 	for range 2 {
 		seen := map[mntns.ID]bool{except: true}
-		err := tasks(func(t task) (bool, error) {
-			if seen[t.ns] {
+		err := live.Each(func(t live.Task) (bool, error) {
+			if seen[t.NS] {
 				return true, nil
 			}
-			roots, err := mountRoots(t)
+			mounts, err := live.Mounts(t)
 			if mntns.Gone(err) {
 				return true, nil // the next task of the namespace will do
 			}
 			if err != nil {
 				return false, err
 			}
-			seen[t.ns] = true
-			for _, root := range roots {
-				for c := range strings.SplitSeq(root, "/") {
+			seen[t.NS] = true
+			for _, m := range mounts {
+				for c := range strings.SplitSeq(m.Root, "/") {
 					used[c] = true
 				}
 			}
@@ -294,44 +331,12 @@ func inUse(except mntns.ID) (map[string]bool, error) {
 	return used, nil
 }
 
-// mountRoots is the fourth field of a task's mountinfo: which directory of its
-// filesystem each mount shows (proc_pid_mountinfo(5)).
-func mountRoots(t task) ([]string, error) {
-	raw, err := mntns.MountInfo(t.pid, t.tid)
-	if err != nil {
-		return nil, err
-	}
-	var roots []string
-	for line := range strings.SplitSeq(string(raw), "\n") {
-		if fields := strings.Fields(line); len(fields) > 3 {
-			roots = append(roots, unescape(fields[3]))
-		}
-	}
-	return roots, nil
-}
-
-// unescape undoes the octal escapes (\040 for a space) of a mountinfo field.
-func unescape(field string) string {
-	var b strings.Builder
-	for i := 0; i < len(field); i++ {
-		if field[i] == '\\' && i+3 < len(field) {
-			if n, err := strconv.ParseUint(field[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(n))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(field[i])
-	}
-	return b.String()
-}
-
 // forgetEnded removes the records of namespaces in which no process is left,
 // and whose tmpdir instances are gone.
 func forgetEnded(store record.Store, records []record.Named) error {
-	live := map[mntns.ID]bool{}
-	err := tasks(func(t task) (bool, error) {
-		live[t.ns] = true
+	used := map[mntns.ID]bool{}
+	err := live.Each(func(t live.Task) (bool, error) {
+		used[t.NS] = true
 		return true, nil
 	})
 	if err != nil {
@@ -339,7 +344,7 @@ func forgetEnded(store record.Store, records []record.Named) error {
 	}
 	var errs []error
 	for _, r := range records {
-		if live[r.NS] && !r.Dead || slices.ContainsFunc(r.Tmpdirs(), exists) {
+		if used[r.NS] && !r.Dead || slices.ContainsFunc(r.Tmpdirs(), exists) {
 			continue
 		}
 		errs = append(errs, store.Forget(r))

@@ -4,101 +4,20 @@ package reap
 
 import (
 	"os"
-	"strconv"
 
 	"pam_polyinst/internal/dirfd"
+	"pam_polyinst/internal/live"
 	"pam_polyinst/internal/mntns"
 	"pam_polyinst/internal/polyinst"
 )
-
-// task is a thread of a process: namespaces belong to threads.
-type task struct {
-	pid, tid int
-	ns       mntns.ID
-}
-
-// tasks calls f with every task of the machine until f says that it is enough.
-// A task that ends meanwhile is left out; one that cannot be looked at is an
-// error, because nothing may be removed then.
-func tasks(f func(task) (more bool, err error)) error {
-	proc, err := dirfd.Walk("/proc", nil)
-	if err != nil {
-		return err
-	}
-	defer proc.Close()
-	pids, err := proc.Dir.Names()
-	if err != nil {
-		return err
-	}
-	for _, name := range pids {
-		pid, err := strconv.Atoi(name)
-		if err != nil {
-			continue
-		}
-		if more, err := tasksOf(proc.Dir, pid, f); err != nil || !more {
-			return err
-		}
-	}
-	return nil
-}
-
-func tasksOf(proc dirfd.Dir, pid int, f func(task) (bool, error)) (more bool, err error) {
-	tids, err := threads(proc, pid)
-	if err != nil {
-		return false, err
-	}
-	for _, tid := range tids {
-		ns, err := mntns.OfTask(pid, tid)
-		if mntns.Gone(err) {
-			continue
-		}
-		if err != nil {
-			return false, err
-		}
-		if more, err := f(task{pid, tid, ns}); err != nil || !more {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
-// threads are the ids of a process's threads; none if it has ended. What keeps
-// us from looking is an error: nothing may be removed on a guess.
-func threads(proc dirfd.Dir, pid int) ([]int, error) {
-	names, err := taskNames(proc, pid)
-	if mntns.Gone(err) {
-		return nil, nil
-	}
-	var tids []int
-	for _, name := range names {
-		if tid, err := strconv.Atoi(name); err == nil {
-			tids = append(tids, tid)
-		}
-	}
-	return tids, err
-}
-
-func taskNames(proc dirfd.Dir, pid int) ([]string, error) {
-	process, err := proc.Lookup(strconv.Itoa(pid))
-	if err != nil {
-		return nil, err
-	}
-	defer process.Close()
-	list, err := process.Lookup("task")
-	if err != nil {
-		return nil, err
-	}
-	defer list.Close()
-	return list.Names()
-}
 
 // Others counts the processes in a mount namespace, without this one and the
 // one that closes its session.
 func Others(ns mntns.ID, host int) (int, error) {
 	others := map[int]bool{}
-	err := tasks(func(t task) (bool, error) {
-		if t.ns == ns && t.pid != host && t.pid != os.Getpid() {
-			others[t.pid] = true
+	err := live.Each(func(t live.Task) (bool, error) {
+		if t.NS == ns && t.PID != host && t.PID != os.Getpid() {
+			others[t.PID] = true
 		}
 		return true, nil
 	})

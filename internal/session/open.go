@@ -339,6 +339,9 @@ func (c *call) stage(selection polyinst.Selection, m polyinst.Machine) ([]*apply
 	for i, rule := range selection.Rules {
 		m.Random = fmt.Sprintf("%s%02x", random, i) // two polydirs may share a parent
 		s, r := c.stageRule(rule, m, view, staged)
+		if r != nil && r.Again {
+			s, r = c.stageRule(rule, m, view, staged)
+		}
 		if r != nil {
 			return staged, plan, r
 		}

@@ -1,0 +1,329 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"pam_polyinst/internal/apply"
+	"pam_polyinst/internal/dirfd"
+	"pam_polyinst/internal/live"
+	"pam_polyinst/internal/mntns"
+	"pam_polyinst/internal/program"
+	"pam_polyinst/internal/record"
+	"pam_polyinst/internal/terminal"
+)
+
+func enterCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "enter USER|PID [-- COMMAND...]",
+		Short: "run a command, as root, in the view of a session",
+		Long: `Enter joins the private namespace of USER's session, or the one that the process
+PID is in, and runs COMMAND there, or a shell. You stay root: what lies in the
+private directories, the user made. The exit status is that of COMMAND.
+
+Only a namespace that pam_polyinst made is entered, and only if it is, seen from
+inside, what was recorded when it was made.`,
+		Example: `  polyinst enter alice
+  polyinst enter alice -- ls -la /tmp
+  polyinst enter 4711 -- findmnt /tmp`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			return userAndCommand(cmd, args, "polyinst enter USER|PID [-- COMMAND...]")
+		},
+		ValidArgsFunction: inside,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := needRoot("enter"); err != nil {
+				return err
+			}
+			return enter(args[0], args[1:])
+		},
+	}
+}
+
+func realCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "real [-- COMMAND...]",
+		Short: "run a command, as root, in the host's own view",
+		Long: `Real leaves a private namespace: it joins the view of process 1 and runs COMMAND
+there, or a shell. The exit status is that of COMMAND.`,
+		Example: `  sudo polyinst real
+  sudo polyinst real -- ls -la /tmp`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if n := cmd.ArgsLenAtDash(); n > 0 || n < 0 && len(args) > 0 {
+				return usageError{errors.New("a command stands behind `--`: polyinst real [-- COMMAND...]")}
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := needRoot("real"); err != nil {
+				return err
+			}
+			return host(args)
+		},
+	}
+}
+
+// inside completes the users who have a live namespace.
+func inside(_ *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective) {
+	all, err := namespaces()
+	if err != nil || len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var out []string
+	for _, n := range all {
+		if strings.HasPrefix(n.User, begin) && !slices.Contains(out, n.User) {
+			out = append(out, n.User)
+		}
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+func enter(whom string, command []string) error {
+	all, err := namespaces()
+	if err != nil {
+		return err
+	}
+	target, err := choose(all, whom)
+	if err != nil {
+		return err
+	}
+	// namespaces belong to threads, and execve(2) leaves this one alone
+	runtime.LockOSThread()
+	before, err := here()
+	if err != nil {
+		return err
+	}
+	store, err := record.Open()
+	if err != nil {
+		return err
+	}
+	ns, err := openOne(target)
+	if err != nil {
+		return err
+	}
+	r, err := store.Read(ns.ID)
+	store.Close()
+	if err != nil || r == nil {
+		return errors.Join(fmt.Errorf("mnt:[%d] is not a namespace of ours", ns.ID), err)
+	}
+	if err := ns.Enter(); err != nil {
+		return err
+	}
+	if err := verify(*r, ns.ID, before); err != nil {
+		return err
+	}
+	ns.Close()
+	if err := goTo(before.cwd, *r); err != nil {
+		return err
+	}
+	return become(command, fmt.Sprintf("root in the view of %s's session", plain(r.User)))
+}
+
+// choose finds the namespace that is meant. Several of one user's are as good as
+// one if they show the same instances; then it is the newest.
+func choose(all []live.Namespace, whom string) (live.Namespace, error) {
+	if pid, err := strconv.Atoi(whom); err == nil {
+		for _, n := range all {
+			if slices.Contains(n.PIDs, pid) {
+				return n, nil
+			}
+		}
+		return live.Namespace{}, fmt.Errorf("process %d is in no namespace of ours; `polyinst list` shows who is", pid)
+	}
+	var own []live.Namespace
+	for _, n := range all {
+		if n.User == whom {
+			own = append(own, n)
+		}
+	}
+	if len(own) == 0 {
+		return live.Namespace{}, fmt.Errorf("%q has no live private namespace; `polyinst list` shows who has", whom)
+	}
+	newest := own[len(own)-1]
+	var pids []string
+	for _, n := range own {
+		if !slices.EqualFunc(n.Polydirs, newest.Polydirs, sameInstance) {
+			for _, n := range own {
+				pids = append(pids, strconv.Itoa(n.PIDs[0]))
+			}
+			return live.Namespace{}, fmt.Errorf("%s has %d sessions with different directories: name one by a process of it: %s",
+				plain(whom), len(own), strings.Join(pids, ", "))
+		}
+	}
+	return newest, nil
+}
+
+func sameInstance(a, b record.Polydir) bool {
+	return a.Path == b.Path && a.Dev == b.Dev && a.Ino == b.Ino
+}
+
+// openOne opens the namespace by one of its processes: by a descriptor whose
+// identity is then asked, since a process can be somewhere else by now.
+func openOne(n live.Namespace) (mntns.NS, error) {
+	for _, pid := range n.PIDs {
+		ns, err := mntns.OpenTask(pid, pid)
+		if err != nil {
+			continue
+		}
+		if ns.ID == n.NS {
+			if same, err := ns.SameUserNamespace(); err == nil && same {
+				return ns, nil
+			}
+		}
+		ns.Close()
+	}
+	return mntns.NS{}, fmt.Errorf("mnt:[%d]: no process is in it any more, or it belongs to another user namespace", n.NS)
+}
+
+// landmarks are what a view of ours has in common with the host's.
+type landmarks struct {
+	root, etc dirfd.ID
+	cwd       dirfd.Dir
+}
+
+func here() (landmarks, error) {
+	var l landmarks
+	root, err := dirfd.Root()
+	if err != nil {
+		return l, err
+	}
+	defer root.Close()
+	st, err := root.Stat()
+	if err != nil {
+		return l, err
+	}
+	l.root = st.ID
+	etc, err := dirfd.Walk("/etc", nil)
+	if err != nil {
+		return l, err
+	}
+	defer etc.Close()
+	l.etc = etc.Stat.ID
+	l.cwd, err = dirfd.Cwd()
+	return l, err
+}
+
+// verify looks at the view from inside, before anything of it is used: its root
+// is the recorded mount, / and /etc are the directories that they were outside,
+// and every polydir is covered by the very mount that was made for it.
+func verify(r record.Record, id mntns.ID, outside landmarks) error {
+	root, err := dirfd.Root()
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	st, err := root.Stat()
+	if err != nil {
+		return err
+	}
+	bad := func(what string) error { return fmt.Errorf("mnt:[%d] is not entered: %s", id, what) }
+	if !r.Is(id, st) {
+		return bad("it is not the namespace that was recorded")
+	}
+	inside, err := here()
+	if err != nil {
+		return bad(err.Error())
+	}
+	inside.cwd.Close()
+	switch {
+	case inside.root != outside.root:
+		return bad("its / is another directory")
+	case inside.etc != outside.etc:
+		return bad("its /etc is another directory")
+	case !r.Stands():
+		return bad("a polydir does not show its instance any more; `polyinst list` shows which")
+	}
+	return nil
+}
+
+// goTo goes to the working directory in the new view, as a user's session would:
+// never to a directory that only has the same path.
+func goTo(old dirfd.Dir, r record.Record) error {
+	var paths []string
+	for _, p := range r.Polydirs {
+		paths = append(paths, p.Path)
+	}
+	const notRoot = 1 // root would keep the old one, which is not in this view
+	dir, err := apply.WorkingDir(old, paths, notRoot)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(dir.FD()), dir.Path())
+	defer f.Close()
+	return f.Chdir()
+}
+
+// become runs the command, or a shell, in place of this process.
+func become(command []string, where string) error {
+	if len(command) == 0 {
+		if terminal.Is(os.Stderr.Fd()) {
+			fmt.Fprintf(os.Stderr, "polyinst: %s; exit leaves it\n", where)
+		}
+		command = []string{"/bin/sh"}
+		if shell := os.Getenv("SHELL"); shell != "" {
+			command = []string{shell}
+		}
+	}
+	env := slices.DeleteFunc(os.Environ(), func(e string) bool {
+		return strings.HasPrefix(e, "PWD=") || strings.HasPrefix(e, "OLDPWD=")
+	})
+	return program.Exec(command, env)
+}
+
+func host(command []string) error {
+	runtime.LockOSThread()
+	own, err := mntns.OwnID()
+	if err != nil {
+		return err
+	}
+	ns, err := mntns.OfInit()
+	if err != nil {
+		return err
+	}
+	if ns.ID != own {
+		if err := leave(ns, own); err != nil {
+			return err
+		}
+	}
+	ns.Close()
+	return become(command, "root in the host's view")
+}
+
+// leave goes from a namespace into that of process 1.
+func leave(ns mntns.NS, own mntns.ID) error {
+	same, err := ns.SameUserNamespace()
+	if err != nil {
+		return err
+	}
+	if !same {
+		return errors.New("the view of process 1 belongs to another user namespace")
+	}
+	store, err := record.Open()
+	if err != nil {
+		return err
+	}
+	r, err := store.Read(own)
+	store.Close()
+	if err != nil {
+		return err
+	}
+	if r == nil {
+		r = &record.Record{}
+	} else if r.Host != ns.ID {
+		fmt.Fprintf(os.Stderr, "polyinst: this session was built from mnt:[%d]; process 1 is in mnt:[%d]\n", r.Host, ns.ID)
+	}
+	cwd, err := dirfd.Cwd()
+	if err != nil {
+		return err
+	}
+	if err := ns.Enter(); err != nil {
+		return err
+	}
+	return goTo(cwd, *r)
+}

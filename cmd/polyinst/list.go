@@ -1,0 +1,264 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"pam_polyinst/internal/live"
+	"pam_polyinst/internal/reap"
+	"pam_polyinst/internal/record"
+)
+
+func listCommand() *cobra.Command {
+	var conf string
+	var instances, asJSON, sizes bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "show the live private namespaces, or all instances",
+		Long: `List shows the namespaces of ours in which processes are: whose, since when,
+and which instance stands for which directory. With --instances, what lies in
+the instance parents of the configuration, whether a session uses it or not.`,
+		Example: `  polyinst list
+  polyinst list --json | jq '.namespaces[] | select(.user == "alice") | .pids'
+  polyinst list --instances
+  polyinst list --instances --sizes=false     where there is much to sum up`,
+		Args: none,
+		RunE: func(*cobra.Command, []string) error {
+			if err := needUID0("list"); err != nil {
+				return err
+			}
+			if !instances {
+				return listNamespaces(asJSON)
+			}
+			return listInstances(conf, sizes, asJSON)
+		},
+	}
+	confFlag(cmd, &conf)
+	cmd.Flags().BoolVar(&instances, "instances", false, "every instance on the disk")
+	cmd.Flags().BoolVar(&sizes, "sizes", true, "with --instances: sum up what each takes")
+	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func jsonFlag(cmd *cobra.Command, asJSON *bool) {
+	cmd.Flags().BoolVar(asJSON, "json", false, "print JSON, as polyinst(8) describes it")
+}
+
+// namespaceJSON and the types below are the schema of list --json.
+type namespaceJSON struct {
+	Namespace uint64        `json:"namespace"`
+	User      string        `json:"user"`
+	UID       uint32        `json:"uid"`
+	Service   string        `json:"service"`
+	TTY       string        `json:"tty"`
+	RHost     string        `json:"rhost"`
+	Since     string        `json:"since"`
+	Scope     string        `json:"scope"`
+	PIDs      []int         `json:"pids"`
+	Polydirs  []polydirJSON `json:"polydirs"`
+}
+
+type polydirJSON struct {
+	Path     string  `json:"path"`
+	Method   string  `json:"method"`
+	Instance *string `json:"instance"` // null: a tmpfs
+	Covered  bool    `json:"covered"`
+}
+
+func namespaces() ([]live.Namespace, error) {
+	store, err := record.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer store.Close()
+	return live.Namespaces(store, func(err error) { fmt.Fprintln(os.Stderr, "polyinst:", err) })
+}
+
+func listNamespaces(asJSON bool) error {
+	all, err := namespaces()
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		out := []namespaceJSON{}
+		for _, n := range all {
+			out = append(out, toJSON(n))
+		}
+		return printJSON(struct {
+			Schema     int             `json:"schema"`
+			Namespaces []namespaceJSON `json:"namespaces"`
+		}{schema, out})
+	}
+	if len(all) == 0 {
+		fmt.Fprintln(os.Stderr, "polyinst: no process is in a private namespace")
+		return nil
+	}
+	t := table{head: []string{"USER", "SERVICE", "SINCE", "SCOPE", "PID", "PROCS", "POLYDIR", "INSTANCE"}}
+	for _, n := range all {
+		j := toJSON(n)
+		who := []string{plain(j.User), plain(j.Service), since(n.Opened), j.Scope, strconv.Itoa(n.PIDs[0]), strconv.Itoa(len(n.PIDs))}
+		for _, p := range j.Polydirs {
+			instance := "tmpfs"
+			if p.Instance != nil {
+				instance = plain(*p.Instance)
+			}
+			if !p.Covered {
+				instance += " (not mounted any more)"
+			}
+			t.add(append(who, plain(p.Path), instance)...)
+			who = make([]string, len(who))
+		}
+	}
+	t.print()
+	return nil
+}
+
+func toJSON(n live.Namespace) namespaceJSON {
+	j := namespaceJSON{Namespace: uint64(n.NS), User: n.User, UID: n.UID, Service: n.Service, TTY: n.TTY, RHost: n.RHost,
+		Since: time.Unix(n.Opened, 0).UTC().Format(time.RFC3339), Scope: "session", PIDs: n.PIDs, Polydirs: []polydirJSON{}}
+	for i, p := range n.Polydirs {
+		out := polydirJSON{Path: p.Path, Method: p.Method, Covered: n.Covered[i]}
+		if p.Parent != "" {
+			instance := p.Parent + "/" + p.Name
+			out.Instance = &instance
+		}
+		j.Polydirs = append(j.Polydirs, out)
+	}
+	return j
+}
+
+// since is a time of today, or a day.
+func since(seconds int64) string {
+	t, now := time.Unix(seconds, 0), time.Now()
+	if t.YearDay() == now.YearDay() && t.Year() == now.Year() {
+		return t.Format("15:04:05")
+	}
+	return t.Format("2006-01-02 15:04")
+}
+
+// instanceJSON is the schema of list --instances --json.
+type instanceJSON struct {
+	Path     string  `json:"path"`
+	User     *string `json:"user"` // null: not recorded, shared, or the account is gone
+	UID      *uint32 `json:"uid"`  // null: not recorded
+	Shared   bool    `json:"shared"`
+	Owner    uint32  `json:"owner"`
+	Group    uint32  `json:"group"`
+	Mode     string  `json:"mode"`
+	Bytes    *uint64 `json:"bytes"` // null with --sizes=false
+	Entries  *uint64 `json:"entries"`
+	Partial  bool    `json:"partial"`   // bytes and entries are less than there is
+	LastOpen *string `json:"last_open"` // null: not recorded
+	State    string  `json:"state"`
+	Reason   string  `json:"reason"` // why it is stale
+}
+
+func listInstances(conf string, sizes, asJSON bool) error {
+	all, broken, err := instances(conf)
+	if err != nil {
+		return err
+	}
+	out := []instanceJSON{}
+	progress := newCounter("summing up, entries")
+	for _, i := range all {
+		j := describe(i)
+		if sizes {
+			if u, err := i.Usage(progress.step); err != nil {
+				j.Partial = true
+			} else {
+				j.Bytes, j.Entries, j.Partial = &u.Bytes, &u.Entries, u.Partial
+			}
+		}
+		out = append(out, j)
+	}
+	progress.done()
+	switch {
+	case asJSON:
+		err = printJSON(struct {
+			Schema    int            `json:"schema"`
+			Instances []instanceJSON `json:"instances"`
+		}{schema, out})
+	case len(out) == 0:
+		fmt.Fprintln(os.Stderr, "polyinst: there is no instance")
+	default:
+		printInstances(out, all, sizes)
+	}
+	if err == nil && broken {
+		return errReported
+	}
+	return err
+}
+
+// instances are those in all parents of the configuration; broken tells that
+// some could not be looked at, which was said.
+func instances(conf string) (all []reap.Instance, broken bool, err error) {
+	c, _, err := load(conf, true)
+	if err != nil {
+		return nil, false, err
+	}
+	var where []reap.Parent
+	for _, p := range parents(c, false) {
+		where = append(where, reap.Parent{Path: p.path, Prefix: p.prefix})
+	}
+	all, err = reap.Instances(where, func(err error) {
+		broken = true
+		fmt.Fprintln(os.Stderr, "polyinst:", err)
+	})
+	return all, broken, err
+}
+
+func describe(i reap.Instance) instanceJSON {
+	j := instanceJSON{Path: i.Path(), Shared: i.Shared, Owner: i.Stat.UID, Group: i.Stat.GID,
+		Mode: fmt.Sprintf("%04o", i.Stat.Mode), State: string(i.State), Reason: i.Why}
+	if i.Recorded {
+		j.UID = &i.UID
+		if u, err := user.LookupId(strconv.FormatUint(uint64(i.UID), 10)); err == nil {
+			j.User = &u.Username
+		}
+	}
+	if !i.LastOpen.IsZero() {
+		at := i.LastOpen.UTC().Format(time.RFC3339)
+		j.LastOpen = &at
+	}
+	return j
+}
+
+func printInstances(out []instanceJSON, all []reap.Instance, sizes bool) {
+	t := table{head: []string{"USER", "OWNER", "MODE", "SIZE", "OPENED", "STATE", "INSTANCE"}, dim: map[int]bool{}}
+	var total uint64
+	for n, j := range out {
+		who, size, age, state := "-", "-", "-", j.State
+		switch {
+		case j.User != nil:
+			who = plain(*j.User)
+		case j.UID != nil:
+			who = fmt.Sprintf("uid %d", *j.UID)
+		case j.Shared:
+			who = "shared"
+		}
+		if j.Bytes != nil {
+			size = bytesText(*j.Bytes)
+			total += *j.Bytes
+		}
+		if sizes && j.Partial {
+			size += "+"
+		}
+		if !all[n].LastOpen.IsZero() {
+			age = ageText(time.Since(all[n].LastOpen)) + " ago"
+		}
+		if j.Reason != "" {
+			state += ": " + j.Reason
+		}
+		t.dim[n] = j.State == string(reap.Foreign)
+		t.add(who, strconv.FormatUint(uint64(j.Owner), 10), j.Mode, size, age, state, plain(j.Path))
+	}
+	t.print()
+	if sizes && len(out) > 1 {
+		fmt.Printf("%d instances, %s\n", len(out), bytesText(total))
+	}
+}

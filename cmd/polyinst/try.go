@@ -1,0 +1,222 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"os/user"
+	"path/filepath"
+	"runtime"
+	"sort"
+	"strings"
+
+	"github.com/msteinert/pam/v2"
+	"github.com/spf13/cobra"
+
+	"pam_polyinst/internal/config"
+	"pam_polyinst/internal/observe"
+	"pam_polyinst/internal/polyinst"
+	"pam_polyinst/internal/program"
+)
+
+// tryOptions are the words of a rehearsal.
+type tryOptions struct {
+	conf, service, module string
+	args                  []string
+}
+
+func tryCommand() *cobra.Command {
+	var o tryOptions
+	cmd := &cobra.Command{
+		Use:   "try USER [-- COMMAND...]",
+		Short: "rehearse a session, without touching /etc/pam.d",
+		Long: `Try opens a real session of USER through libpam, in a stack that has the line
+of this module only, runs COMMAND in it as USER, and closes it. Without COMMAND
+it shows what stands for the polydirs. Nobody is asked for a password; nothing
+is written to /etc/pam.d. Instances are made, as a login would.`,
+		Example: `  polyinst try alice
+  polyinst try alice --service sshd -- touch /tmp/mine
+  polyinst try alice --conf /root/new/namespace.conf
+  polyinst try alice --module ./build/pam_polyinst.so --arg debug`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			return userAndCommand(cmd, args, "polyinst try USER [-- COMMAND...]")
+		},
+		ValidArgsFunction: users,
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := needRoot("try"); err != nil {
+				return err
+			}
+			return try(args[0], args[1:], o)
+		},
+	}
+	confFlag(cmd, &o.conf)
+	cmd.Flags().StringVar(&o.service, "service", "polyinst-try", "the PAM `SERVICE` that the session says it is of")
+	cmd.Flags().StringVar(&o.module, "module", "pam_polyinst.so", "another `FILE` of the module")
+	cmd.Flags().StringArrayVar(&o.args, "arg", nil, "an `ARGUMENT` of the PAM line; can be repeated")
+	return cmd
+}
+
+// userAndCommand wants one word before the "--" and the rest behind it.
+func userAndCommand(cmd *cobra.Command, args []string, usage string) error {
+	before := cmd.ArgsLenAtDash()
+	if before < 0 {
+		before = len(args)
+	}
+	if before != 1 {
+		return usageError{fmt.Errorf("want one word before `--`, not %d: %s", before, usage)}
+	}
+	return nil
+}
+
+func try(name string, command []string, o tryOptions) error {
+	c, _, err := load(o.conf, true)
+	if err != nil {
+		return err
+	}
+	u, err := user.Lookup(name)
+	if err != nil {
+		return err
+	}
+	if strings.ContainsRune(o.service, '/') || strings.HasPrefix(o.service, ".") || o.service == "" {
+		return usageError{fmt.Errorf("--service: %q is no name of a service", o.service)}
+	}
+	if strings.ContainsRune(o.module, '/') {
+		if o.module, err = filepath.Abs(o.module); err != nil {
+			return err
+		}
+	}
+	line, err := o.line()
+	if err != nil {
+		return err
+	}
+	// the session is this thread's; what else the runtime does is not in it
+	runtime.LockOSThread()
+	t, err := o.start(name, line)
+	if err != nil {
+		return fmt.Errorf("pam_start: %w", err)
+	}
+	defer func() { _ = t.End() }()
+	if err := t.OpenSession(0); err != nil {
+		fmt.Fprintf(os.Stderr, "polyinst: the session was refused: %v; the system log says why\n", err)
+		return explainRefusal(c, o, name)
+	}
+	if len(command) == 0 {
+		command = show(c, name, o.service)
+	}
+	code, runErr := runIn(u, command, t)
+	if err := t.CloseSession(0); err != nil {
+		return fmt.Errorf("the session was not closed: %w", err)
+	}
+	if runErr != nil {
+		return runErr
+	}
+	if code != 0 {
+		fmt.Fprintf(os.Stderr, "polyinst: the session was opened and closed; the command ended with %d\n", code)
+		return errReported
+	}
+	return nil
+}
+
+// line is the session line of the rehearsal.
+func (o tryOptions) line() (string, error) {
+	args := o.args
+	if o.conf != "" {
+		conf, err := filepath.Abs(o.conf)
+		if err != nil {
+			return "", err
+		}
+		args = append([]string{"conf=" + conf}, args...)
+	}
+	if _, err := config.ParseArgs(args); err != nil {
+		return "", usageError{fmt.Errorf("PAM line: %w", err)}
+	}
+	line := "session required " + o.module
+	for _, a := range args {
+		if strings.ContainsAny(a, "\n\\#") {
+			return "", usageError{fmt.Errorf("PAM line: %q cannot stand in one", a)}
+		}
+		if strings.ContainsAny(a, " \t[]") {
+			a = "[" + strings.ReplaceAll(a, "]", `\]`) + "]"
+		}
+		line += " " + a
+	}
+	return line, nil
+}
+
+// start begins the transaction in a directory of stacks of its own, which only
+// root can enter and which is gone when the stack is read. It has no auth line,
+// because nobody is to be asked.
+func (o tryOptions) start(name, line string) (*pam.Transaction, error) {
+	dir, err := os.MkdirTemp("/run", "polyinst-try.")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	stack := "auth required pam_deny.so\naccount required pam_permit.so\npassword required pam_deny.so\n" + line + "\n"
+	for _, file := range []string{"other", o.service} { // libpam reads both
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(stack), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	answer := func(style pam.Style, text string) (string, error) {
+		if style == pam.ErrorMsg || style == pam.TextInfo {
+			fmt.Fprintln(os.Stderr, text)
+			return "", nil
+		}
+		return "", errors.New("nobody is asked in a rehearsal")
+	}
+	return pam.StartConfDir(o.service, name, pam.ConversationFunc(answer), dir)
+}
+
+// explainRefusal says what the module's own decision is, as `polyinst explain`.
+func explainRefusal(c *config.Config, o tryOptions, name string) error {
+	if err := explain(c, o.conf, name, o.service, ""); err != nil && !errors.Is(err, errReported) {
+		return err
+	}
+	return errReported
+}
+
+// show is the default command: what the session sees at its polydirs.
+func show(c *config.Config, name, service string) []string {
+	script := `for d; do
+	ls -ld "$d"
+	findmnt -n -o FSTYPE,SOURCE,OPTIONS -T "$d" 2>/dev/null || grep " $d " /proc/self/mountinfo
+	ls -A "$d"
+done`
+	out := []string{"/bin/sh", "-c", script, "sh"}
+	who, r := observe.Account(name, service, c.Groups())
+	if r != nil {
+		return out
+	}
+	selection, r := polyinst.Select(c, who)
+	if r != nil || len(selection.Rules) == 0 {
+		fmt.Println("no polydir applies: the session stays in the view that it is in")
+		return out
+	}
+	for _, rule := range selection.Rules {
+		out = append(out, rule.Path)
+	}
+	return out
+}
+
+// runIn runs a command in the session, as its user. An interrupt is the
+// command's: the session is closed in any case.
+func runIn(u *user.User, command []string, t *pam.Transaction) (int, error) {
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt)
+	defer signal.Stop(interrupts)
+	env := map[string]string{"HOME": u.HomeDir, "USER": u.Username, "LOGNAME": u.Username, "SHELL": "/bin/sh",
+		"PATH": "/usr/local/bin:/usr/bin:/bin", "TERM": os.Getenv("TERM")}
+	if more, err := t.GetEnvList(); err == nil {
+		for k, v := range more {
+			env[k] = v
+		}
+	}
+	var list []string
+	for k, v := range env {
+		list = append(list, k+"="+v)
+	}
+	sort.Strings(list)
+	return program.RunAs(u, command, list)
+}

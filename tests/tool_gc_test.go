@@ -1,0 +1,84 @@
+package tests
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"pam_polyinst/tests/host"
+)
+
+// Old persistent instances go when that is asked for, by the time of their last
+// open; never one in use, one that is being opened, or one of unknown age.
+func TestGcOlderThan(t *testing.T) {
+	story(t, ownTmp, []string{"su"}, func(h *host.Host) {
+		for _, user := range []string{"old", "new", "busy", "opening", "shared"} {
+			h.AddUser(user)
+			h.MustRun("su", user, "-c", "touch /tmp/file")
+			if user != "new" {
+				h.MustRun("touch", "-d", "40 days ago", parent+"/.lock/"+user)
+			}
+		}
+		h.Mkdir(parent+"/migrated", 0o1777, 0, 0)
+		h.MustRun("touch", "-d", "2001-01-01", parent+"/migrated", instance("new"))
+		busy := h.Start("su", "busy", "-c", "echo ready; cat")
+		busy.Expect("ready")
+		h.MustRun("touch", "-d", "40 days ago", parent+"/.lock/busy")
+		opening := h.Start("flock", "-s", parent+"/.lock/opening", "sh", "-c", "echo ready; cat")
+		opening.Expect("ready")
+
+		before := fmt.Sprint(instances(h))
+		h.MustRun("polyinst", "gc")
+		h.MustRun("polyinst", "gc", "--older-than", "6w")
+		host.Equal(h, "without it, and with a longer time", fmt.Sprint(instances(h)), before)
+		dry := h.MustRun("polyinst", "gc", "--older-than", "30d", "--dry-run")
+		h.Match("dry run", dry, `(?m)^would remove `+instance("old")+`: it was last opened 40 days ago$`)
+		h.Match("its end", dry, `\nto be removed: 2 instances, 3 kept$`)
+		host.Equal(h, "after the dry run", fmt.Sprint(instances(h)), before)
+
+		var out struct {
+			Schema        int
+			DryRun        bool `json:"dry_run"`
+			Removed, Kept []struct{ Path, Reason string }
+		}
+		if err := json.Unmarshal([]byte(h.MustRun("polyinst", "gc", "--older-than", "30d", "--json")), &out); err != nil {
+			t.Fatal(err)
+		}
+		host.Equal(h, "schema", fmt.Sprint(out.Schema, out.DryRun), "1 false")
+		host.Equal(h, "removed", fmt.Sprint(out.Removed[0].Path, " ", out.Removed[1].Path, " ", len(out.Removed)), instance("old")+" "+instance("shared")+" 2")
+		kept := fmt.Sprint(out.Kept)
+		for _, want := range []string{instance("busy") + " in use", instance("opening") + " a session is being opened", instance("migrated") + " it is not recorded"} {
+			if !strings.Contains(kept, want) {
+				t.Errorf("kept: no %q in %s", want, kept)
+			}
+		}
+		host.Equal(h, "left", fmt.Sprint(len(instances(h)), h.Exists(instance("old")), h.Exists(parent+"/.lock/old")), "4 false false")
+		busy.CloseInput()
+		busy.Wait()
+		opening.CloseInput()
+		opening.Wait()
+		sees(h, "old", true) // the next session makes a new one
+
+		for _, age := range []string{"", "0d", "30", "d", "-1d", "30y"} {
+			host.Equal(h, "age "+age, h.Cmd("polyinst", "gc", "--older-than="+age).Code, 2)
+		}
+	})
+}
+
+// A session that opens the instance between the look and the lock keeps it.
+func TestGcLooksAgainUnderTheLock(t *testing.T) {
+	story(t, ownTmp, []string{"su"}, func(h *host.Host) {
+		h.Need("strace")
+		h.AddUser("alice")
+		h.MustRun("su", "alice", "-c", "touch /tmp/file")
+		h.MustRun("touch", "-d", "40 days ago", parent+"/.lock/alice")
+		gc := h.Start("strace", "-f", "-qq", "-e", "trace=flock", "-e", "inject=flock:delay_enter=1500000", "polyinst", "gc", "--older-than", "30d")
+		gc.Expect(`flock\(`)
+		h.MustRun("su", "alice", "-c", "true")
+		gc.Wait()
+		if !h.Exists(instance("alice") + "/file") {
+			t.Error("an instance that was opened just now is gone")
+		}
+	})
+}
