@@ -152,9 +152,6 @@ var (
 // The peer's own example, its three lines uncommented, makes the directories
 // that the peer makes.
 func TestConvertedExample(t *testing.T) {
-	if !contexts {
-		t.Skip("needs method level")
-	}
 	host.Run(t, func(h *host.Host) {
 		needPeer(h)
 		h.Install()

@@ -424,7 +424,15 @@ func makeInstance(staged *Staged, parent dirfd.Dir, s polyinst.Subject) (dirfd.D
 	if err := parent.RemoveTree(step.Name, nil); err != nil {
 		return dirfd.Dir{}, err
 	}
-	return makeNamed(parent, staged.lockLabel, step, s)
+	dir, err := makeNamed(parent, staged.lockLabel, step, s)
+	if err != nil {
+		return dirfd.Dir{}, err
+	}
+	if err := label(dir, step.Label); err != nil {
+		dir.Close()
+		return dirfd.Dir{}, err
+	}
+	return dir, nil
 }
 
 // finishedByAnother is the instance that another session finished between our
@@ -485,7 +493,7 @@ func makeNamed(parent dirfd.Dir, parentLabel string, step *polyinst.Step, s poly
 }
 
 // makeUnder makes the instance under a name; what a dead session left there goes
-// first. Its owner, mode and label are the last that it gets.
+// first. Its owner and mode are the last that it gets here.
 func makeUnder(parent dirfd.Dir, parentLabel, name string, step *polyinst.Step, s polyinst.Subject) (dirfd.Dir, error) {
 	if err := parent.RemoveTree(name, nil); err != nil {
 		return dirfd.Dir{}, err
@@ -504,9 +512,6 @@ func makeUnder(parent dirfd.Dir, parentLabel, name string, step *polyinst.Step, 
 	}
 	if err == nil {
 		err = dir.SetOwner(step.Owner.UID, step.Owner.GID, step.Owner.Mode)
-	}
-	if err == nil {
-		err = label(dir, step.Label)
 	}
 	if err != nil {
 		dir.Close()
