@@ -95,3 +95,27 @@ func TestLastGood(t *testing.T) {
 		host.Equal(h, "changed behind our back", admitted(h, "alice"), false)
 	})
 }
+
+// require_selinux denies where SELinux is off, as it is in this host: also a
+// user for whom nothing applies.
+func TestRequireSELinux(t *testing.T) {
+	story(t, ownTmp, nil, func(h *host.Host) {
+		h.PAM("su", host.Stack(session+" require_selinux")...)
+		h.AddUser("alice")
+		host.Equal(h, "alice", admitted(h, "alice"), false)
+		h.WaitLog("require_selinux, but SELinux is not active here")
+		host.Equal(h, "root, of the rescue group", admitted(h, "root"), true)
+	})
+}
+
+// level and context without SELinux: refused, unless the file says what else.
+func TestWithoutContext(t *testing.T) {
+	level := strings.Replace(ownTmp, `"user"`, `"level"`, 1)
+	story(t, level, []string{"su"}, func(h *host.Host) {
+		h.AddUser("alice")
+		host.Equal(h, "alice", admitted(h, "alice"), false)
+		h.WaitLog("no security module gives a context here")
+		h.Config(level + "shared = true\nwithout_context = \"user\"\n")
+		sees(h, "alice", true)
+	})
+}
