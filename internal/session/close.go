@@ -8,7 +8,6 @@ import (
 	"pam_polyinst/internal/config"
 	"pam_polyinst/internal/hostconn"
 	"pam_polyinst/internal/mntns"
-	"pam_polyinst/internal/observe"
 	"pam_polyinst/internal/reap"
 )
 
@@ -65,7 +64,6 @@ func (c *call) goBack() error {
 // removeTmpdirs removes the tmpdir instances of the namespace that the host is
 // in, if it is ours and nobody else is left in it.
 func (c *call) removeTmpdirs() error {
-	c.security.Enforcing = observe.SELinuxEnforcing()
 	if r := c.lookAround(); r != nil {
 		return r
 	}
