@@ -142,7 +142,11 @@ func parentFS(scene *Scene) {
 	if !dir.IsOpen() {
 		return
 	}
-	if _, magic, err := dir.MountFlags(); err == nil {
+	_, magic, err := dir.MountFlags()
+	if err != nil && !dirfd.IsDenied(err) { // SELinux's stock policies do not let sshd ask
+		scene.Facts.Parent.Problem = problem(err)
+	}
+	if err == nil {
 		scene.Facts.ParentFS = networkFS[uint32(magic)]
 	}
 }
