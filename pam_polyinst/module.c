@@ -465,6 +465,17 @@ static int join(const struct call *call, const struct answer *a)
 	return 0;
 }
 
+/* In place the mount namespace is the host's already; what else the session has
+ * of its own, it joins. */
+static int join_in_place(const struct answer *a)
+{
+	if (a->report.nstypes && setns(a->pidfd, (int)a->report.nstypes) < 0)
+		return errno;
+	if (a->cwd < 0 || fchdir(a->cwd) < 0)
+		(void)!chdir("/");
+	return 0;
+}
+
 static void save_view(struct view *v)
 {
 	v->ns = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
@@ -590,8 +601,8 @@ static int converse(const struct call *call, bool in_place, bool *retry)
 	if (a->reported && a->report.code == PAM_SUCCESS) {
 		if (a->report.action == JOIN || a->report.action == JOIN_KEEP_BACK)
 			error = join(call, a);
-		else if (a->report.action == IN_PLACE && (a->cwd < 0 || fchdir(a->cwd) < 0))
-			(void)!chdir("/");
+		else if (a->report.action == IN_PLACE)
+			error = join_in_place(a);
 	}
 	dismiss(call, &pair[0], pid, a, !a->reported && !in_time, error);
 	if (sends_sigchld && !had_sigchld)
@@ -605,7 +616,7 @@ static int converse(const struct call *call, bool in_place, bool *retry)
 	}
 	if (error) {
 		result = no_answer(call, "the session's namespace cannot be joined (setns)", error);
-		goto out;
+		goto undo;
 	}
 	*retry = a->report.action == RETRY_IN_PLACE;
 	result = a->report.code;
@@ -614,7 +625,7 @@ static int converse(const struct call *call, bool in_place, bool *retry)
 	if (a->tell[0] && !(call->flags & PAM_SILENT))
 		pam_error(call->pamh, "%s", a->tell);
 undo:
-	if (in_place && !(a->reported && a->report.action == IN_PLACE && result == PAM_SUCCESS))
+	if (in_place && (error || !(a->reported && a->report.action == IN_PLACE && result == PAM_SUCCESS)))
 		restore_view(&view, a);
 out:
 	close_fd(&view.ns);

@@ -172,11 +172,12 @@ var speaking = []string{"session", "observe", "apply", "polyinst", "hook", "reco
 var unexplained = []string{
 	"not an absolute path", // of init, which is made absolute
 	"file of an unknown type",
-	"is no name of an instance",  // repair has cut the name at its slash
-	"no type of file",            // fields of file_contexts, which are only counted
-	"no context for",             // the same
-	"is not understood",          // the same
-	"ended with an earlier boot", // gc's reasons, in words that need no more
+	"is no name of an instance",                         // repair has cut the name at its slash
+	"no type of file",                                   // fields of file_contexts, which are only counted
+	"no context for",                                    // the same
+	"is not understood",                                 // the same
+	"a private IPC namespace has its own shared memory", // why a rule applies
+	"ended with an earlier boot",                        // gc's reasons, in words that need no more
 	"it was never finished", "its session has ended",
 	"it was made for uid", "there is no account with uid",
 	"a session is being opened", "it was last opened", "it is not recorded when it was last opened",

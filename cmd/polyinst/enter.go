@@ -95,7 +95,11 @@ func enter(whom string, command []string) error {
 	}
 	// namespaces belong to threads, and execve(2) leaves this one alone
 	runtime.LockOSThread()
-	before, err := here()
+	outside, err := record.Here()
+	if err != nil {
+		return err
+	}
+	cwd, err := dirfd.Cwd()
 	if err != nil {
 		return err
 	}
@@ -103,23 +107,23 @@ func enter(whom string, command []string) error {
 	if err != nil {
 		return err
 	}
-	ns, err := openOne(target)
-	if err != nil {
-		return err
-	}
-	r, err := store.Read(ns.ID)
+	r, err := store.Read(target.NS)
 	store.Close()
 	if err != nil || r == nil {
-		return errors.Join(fmt.Errorf("mnt:[%d] is not a namespace of ours", ns.ID), err)
+		return errors.Join(fmt.Errorf("mnt:[%d] is not a namespace of ours", target.NS), err)
+	}
+	ns, err := openOne(target.PIDs, *r)
+	if err != nil {
+		return err
 	}
 	if err := ns.Enter(); err != nil {
 		return err
 	}
-	if err := verify(*r, ns.ID, before); err != nil {
-		return err
+	if err := r.Agrees(outside); err != nil {
+		return fmt.Errorf("mnt:[%d] is not entered: %w", r.NS, err)
 	}
 	ns.Close()
-	if err := goTo(before.cwd, *r); err != nil {
+	if err := goTo(cwd, *r); err != nil {
 		return err
 	}
 	return become(command, fmt.Sprintf("root in the view of %s's session", plain(r.User)))
@@ -163,83 +167,16 @@ func sameInstance(a, b record.Polydir) bool {
 	return a.Path == b.Path && a.Dev == b.Dev && a.Ino == b.Ino
 }
 
-// openOne opens the namespace by one of its processes: by a descriptor whose
-// identity is then asked, since a process can be somewhere else by now.
-func openOne(n live.Namespace) (mntns.NS, error) {
-	for _, pid := range n.PIDs {
-		ns, err := mntns.OpenTask(pid, pid)
-		if err != nil {
-			continue
+// openOne opens the namespaces of the record by one of their processes: by
+// descriptors whose identity is then asked, since a process can be somewhere
+// else by now.
+func openOne(pids []int, r record.Record) (mntns.Set, error) {
+	for _, pid := range pids {
+		if set, err := mntns.SetOfTask(pid, pid, r.IDs()); err == nil {
+			return set, nil
 		}
-		if ns.ID == n.NS {
-			if same, err := ns.SameUserNamespace(); err == nil && same {
-				return ns, nil
-			}
-		}
-		ns.Close()
 	}
-	return mntns.NS{}, fmt.Errorf("mnt:[%d]: no process is in it any more, or it belongs to another user namespace", n.NS)
-}
-
-// landmarks are what a view of ours has in common with the host's.
-type landmarks struct {
-	root, etc dirfd.ID
-	cwd       dirfd.Dir
-}
-
-func here() (landmarks, error) {
-	var l landmarks
-	root, err := dirfd.Root()
-	if err != nil {
-		return l, err
-	}
-	defer root.Close()
-	st, err := root.Stat()
-	if err != nil {
-		return l, err
-	}
-	l.root = st.ID
-	etc, err := dirfd.Walk("/etc", nil)
-	if err != nil {
-		return l, err
-	}
-	defer etc.Close()
-	l.etc = etc.Stat.ID
-	l.cwd, err = dirfd.Cwd()
-	return l, err
-}
-
-// verify looks at the view from inside, before anything of it is used: its root
-// is the recorded mount, / and /etc are the directories that they were outside,
-// and every polydir is covered by the very mount that was made for it.
-func verify(r record.Record, id mntns.ID, outside landmarks) error {
-	root, err := dirfd.Root()
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	st, err := root.Stat()
-	if err != nil {
-		return err
-	}
-	bad := func(what string) error { return fmt.Errorf("mnt:[%d] is not entered: %s", id, what) }
-	if !r.Is(id, st) {
-		return bad("it is not the namespace that was recorded")
-	}
-	inside, err := here()
-	if err != nil {
-		return bad(err.Error())
-	}
-	inside.cwd.Close()
-	switch {
-	case inside.root != outside.root:
-		return bad("its / is another directory")
-	case inside.etc != outside.etc:
-		return bad("its /etc is another directory")
-	case !r.Stands():
-		return bad("a polydir does not show its instance any more; `polyinst list` shows which")
-	}
-	return nil
+	return nil, fmt.Errorf("mnt:[%d]: no process is in it any more, or it belongs to another user namespace", r.NS)
 }
 
 // goTo goes to the working directory in the new view, as a user's session would:
@@ -318,8 +255,17 @@ func leave(ns mntns.NS, own mntns.ID) error {
 	} else if r.Host != ns.ID {
 		fmt.Fprintf(os.Stderr, "polyinst: this session was built from mnt:[%d]; process 1 is in mnt:[%d]\n", r.Host, ns.ID)
 	}
+	// what it has of its own beside the mount namespace returns too
+	others, err := mntns.SetOfInit(r.HostPrivate)
+	if err != nil {
+		return err
+	}
+	defer others.Close()
 	cwd, err := dirfd.Cwd()
 	if err != nil {
+		return err
+	}
+	if err := others.Enter(); err != nil {
 		return err
 	}
 	if err := ns.Enter(); err != nil {

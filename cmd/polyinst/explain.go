@@ -83,7 +83,7 @@ func explain(c *config.Config, conf, name, service, context string) error {
 }
 
 func explainPlan(c *config.Config, who polyinst.Subject, selection polyinst.Selection, m polyinst.Machine) error {
-	plan := polyinst.Plan{Subject: who, Propagation: c.Namespace.Propagation}
+	plan := polyinst.Plan{Subject: who, Namespace: c.Namespace}
 	refused := false
 	view := dirfd.View{}
 	for _, rule := range selection.Rules {

@@ -35,6 +35,43 @@ func Attach(all []*Staged) *polyinst.Refusal {
 	return nil
 }
 
+// StageMqueue is the step that goes with a new IPC namespace, in which the caller
+// must be already; nil where this machine has no message queues to be seen.
+func StageMqueue() (*Staged, *polyinst.Refusal) {
+	s, err := stageMqueue()
+	if err != nil {
+		return nil, hostFault(polyinst.MqueueDir, err)
+	}
+	return s, nil
+}
+
+func stageMqueue() (*Staged, error) {
+	way, err := dirfd.Walk(polyinst.MqueueDir, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer way.Close()
+	if way.Missing {
+		return nil, nil
+	}
+	if way.Exposure.Exposed() {
+		return nil, fmt.Errorf("others can create names in %s (%s)", way.Exposure.Dir, way.Exposure.Reason)
+	}
+	s := &Staged{Step: polyinst.MqueueStep(polyinst.FileID(way.Stat.ID)), Polydir: way.Stat.ID, Real: way.Dir.Path()}
+	s.Mount, err = mountfd.NewMqueue(polyinst.MqueueDir)
+	if mountfd.IsNoMqueue(err) {
+		return nil, nil
+	}
+	if err == nil {
+		err = s.finishMount()
+	}
+	if err != nil {
+		s.Mount.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
 func attach(s *Staged) error {
 	way, err := dirfd.Walk(s.Step.Path, nil)
 	if err != nil {

@@ -96,14 +96,19 @@ func stage(staged *Staged, scene *observe.Scene, s polyinst.Subject) error {
 			return err
 		}
 	}
-	if err := staged.Mount.SetAttr(mountfd.Flags(step.Attributes)); err != nil {
+	return staged.finishMount()
+}
+
+// finishMount gives the detached mount its attributes and notes what it is.
+func (s *Staged) finishMount() error {
+	if err := s.Mount.SetAttr(mountfd.Flags(s.Step.Attributes)); err != nil {
 		return err
 	}
-	st, err := staged.Mount.Root.Stat()
+	st, err := s.Mount.Root.Stat()
 	if err != nil {
 		return err
 	}
-	staged.Root, staged.MountID = st.ID, st.MountID
+	s.Root, s.MountID = st.ID, st.MountID
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pam_polyinst/internal/dirfd"
+	"pam_polyinst/internal/mntns"
 )
 
 // textMax keeps a message below MESSAGE_MAX of module.c.
@@ -90,7 +91,7 @@ const MountsMax = 64
 type Report struct {
 	Action   Action
 	Code     Code
-	NSTypes  uint32 // CLONE_NEW* of what to join
+	NSTypes  mntns.Kinds // what to join
 	Priority Priority
 	Text     string    // a log line; empty: none
 	Cwd      dirfd.Dir // the working directory in the new view
@@ -100,7 +101,7 @@ type Report struct {
 // has said how that went: nil if it stands in the new view.
 func (c Conn) Report(r Report) error {
 	packet := []byte{'R', byte(r.Action), byte(r.Code), byte(r.Priority)}
-	packet = binary.NativeEndian.AppendUint32(packet, r.NSTypes)
+	packet = binary.NativeEndian.AppendUint32(packet, uint32(r.NSTypes))
 	packet = append(packet, clip(r.Text)...)
 	var control []byte
 	if r.Cwd.IsOpen() {

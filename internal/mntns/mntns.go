@@ -1,5 +1,5 @@
-// Package mntns is a mount namespace: which one a process is in, a new one, the
-// way into another.
+// Package mntns is a session's namespaces: which ones a process is in, new ones,
+// the way into others. The mount namespace is always among them.
 //
 // It is one of the kernel packages, which alone make system calls. Namespaces
 // belong to threads: the caller must be the worker's main thread, to which a
@@ -17,24 +17,22 @@ import (
 	"pam_polyinst/internal/dirfd"
 )
 
-// ID is the inode number of a mount namespace. It is used again after the
-// namespace's end.
+// ID is the inode number of a namespace. It is used again after the namespace's
+// end.
 type ID uint64
 
-// NewMount is the CLONE_ flag of a mount namespace for setns(2).
-const NewMount = unix.CLONE_NEWNS
-
-// NS is an open mount namespace.
+// NS is an open namespace of one kind.
 type NS struct {
-	fd int
-	ID ID
+	fd   int
+	kind Kinds
+	ID   ID
 }
 
 // Close releases the handle.
 func (n NS) Close() { _ = unix.Close(n.fd) }
 
 // OfInit opens the mount namespace of process 1.
-func OfInit() (NS, error) { return open("/proc/1/ns/mnt") }
+func OfInit() (NS, error) { return open("/proc/1/ns/mnt", Mount) }
 
 // OwnID is the identity of the mount namespace that this process is in. The
 // link is read and not followed: SELinux lets no login program open or stat
@@ -48,29 +46,29 @@ func readID(path string) (ID, error) {
 	if err != nil {
 		return 0, fmt.Errorf("readlink %s: %w", path, err)
 	}
-	text := strings.TrimSuffix(strings.TrimPrefix(string(buf[:n]), "mnt:["), "]")
+	_, text, _ := strings.Cut(strings.TrimSuffix(string(buf[:n]), "]"), ":[")
 	id, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("readlink %s: %q names no mount namespace", path, buf[:n])
+		return 0, fmt.Errorf("readlink %s: %q names no namespace", path, buf[:n])
 	}
 	return ID(id), nil
 }
 
-// FromFD makes an NS of a descriptor, which it then owns.
+// FromFD makes an NS of the descriptor of a mount namespace, which it then owns.
 func FromFD(fd int) (NS, error) {
 	id, err := identify(fd)
 	if err != nil {
 		return NS{}, fmt.Errorf("stat of a namespace: %w", err)
 	}
-	return NS{fd, id}, nil
+	return NS{fd, Mount, id}, nil
 }
 
-func open(path string) (NS, error) {
+func open(path string, kind Kinds) (NS, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return NS{}, fmt.Errorf("open %s: %w", path, err)
 	}
-	ns := NS{fd: fd}
+	ns := NS{fd: fd, kind: kind}
 	if ns.ID, err = identify(fd); err != nil {
 		ns.Close()
 		return NS{}, fmt.Errorf("stat %s: %w", path, err)
@@ -106,22 +104,16 @@ func (n NS) SameUserNamespace() (bool, error) {
 	return theirs.Ino == ours.Ino && theirs.Dev == ours.Dev, nil
 }
 
-// Enter moves this process into the namespace, at its root directory.
+// Enter moves this process into the namespace; of a mount namespace, to its root
+// directory.
 func (n NS) Enter() error {
-	if err := unix.Unshare(unix.CLONE_FS); err != nil {
-		return fmt.Errorf("unshare(CLONE_FS): %w", err)
+	if n.kind == Mount {
+		if err := unix.Unshare(unix.CLONE_FS); err != nil {
+			return fmt.Errorf("unshare(CLONE_FS): %w", err)
+		}
 	}
-	if err := unix.Setns(n.fd, unix.CLONE_NEWNS); err != nil {
-		return fmt.Errorf("setns: %w", err)
-	}
-	return nil
-}
-
-// Unshare gives this process a mount namespace of its own, a copy of the one
-// that it is in.
-func Unshare() error {
-	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
-		return fmt.Errorf("unshare(CLONE_NEWNS): %w", err)
+	if err := unix.Setns(n.fd, int(n.kind)); err != nil {
+		return fmt.Errorf("setns to the %s namespace: %w", n.kind, err)
 	}
 	return nil
 }

@@ -7,5 +7,5 @@ import "fmt"
 // his own: who wants to enter asks ID and SameUserNamespace of the handle, and
 // enters by the same handle.
 func OpenTask(pid, tid int) (NS, error) {
-	return open(fmt.Sprintf("/proc/%d/task/%d/ns/mnt", pid, tid))
+	return open(fmt.Sprintf("/proc/%d/task/%d/ns/mnt", pid, tid), Mount)
 }

@@ -168,6 +168,27 @@ func NewTmpfs(label string, options []Option) (Mount, error) {
 	return Mount{dirfd.FromFD(fd, label)}, nil
 }
 
+// NewMqueue is a detached mount of the message queues of the IPC namespace that
+// this process is in; an error of IsNoMqueue where the kernel has none.
+func NewMqueue(label string) (Mount, error) {
+	fs, err := unix.Fsopen("mqueue", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return Mount{}, fmt.Errorf("fsopen mqueue: %w", err)
+	}
+	defer unix.Close(fs)
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return Mount{}, fmt.Errorf("create mqueue: %w", err)
+	}
+	fd, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
+	if err != nil {
+		return Mount{}, fmt.Errorf("fsmount mqueue: %w", err)
+	}
+	return Mount{dirfd.FromFD(fd, label)}, nil
+}
+
+// IsNoMqueue tells whether the kernel was built without POSIX message queues.
+func IsNoMqueue(err error) bool { return errors.Is(err, unix.ENODEV) }
+
 // Attach puts the mount on a directory of the namespace that the caller is in.
 func (m Mount) Attach(target dirfd.Dir) error {
 	flags := unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_EMPTY_PATH

@@ -312,17 +312,9 @@ func Unsupported(rule Rule) *Refusal {
 
 // UnsupportedNamespace is Unsupported for the [namespace] table.
 func UnsupportedNamespace(n config.Namespace) *Refusal {
-	for _, missing := range []struct {
-		key  string
-		used bool
-	}{
-		{`scope = "user"`, n.Scope == config.ScopeUser},
-		{`ipc = "private"`, n.IPC},
-		{`uts = "private"`, n.UTS},
-		{`network = "private"`, n.Network},
-	} {
-		if missing.used {
-			return refuse(FaultConfig, "", "[namespace] %s is not supported yet", missing.key)
+	for key, used := range map[string]bool{`scope = "user"`: n.Scope == config.ScopeUser} {
+		if used {
+			return refuse(FaultConfig, "", "[namespace] %s is not supported yet", key)
 		}
 	}
 	return nil

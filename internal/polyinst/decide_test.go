@@ -168,7 +168,7 @@ func TestDecide(t *testing.T) {
 			if refusal != nil {
 				t.Fatal(refusal)
 			}
-			plan := Plan{Subject: alice, Propagation: conf.Namespace.Propagation}
+			plan := Plan{Subject: alice, Namespace: conf.Namespace}
 			got := ""
 			if step, r := Decide(selection.Rules[0], alice, d.facts(), machine); r != nil {
 				got = "refused: " + r.Error() + "\n"

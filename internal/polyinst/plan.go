@@ -19,6 +19,7 @@ const (
 	ExistingInstance Source = "existing instance"
 	NewInstance      Source = "new instance"
 	NewTmpfs         Source = "tmpfs"
+	NewMqueue        Source = "mqueue" // of the IPC namespace that the session is in
 )
 
 // Owner is what a directory is given: who owns it and its permission bits.
@@ -75,19 +76,57 @@ type CreatePolydir struct {
 // Plan is what a session gets: it prints itself, for `debug`, `polyinst
 // explain` and the golden tests alike.
 type Plan struct {
-	Subject     Subject
-	Steps       []Step
-	Propagation config.Propagation
+	Subject   Subject
+	Steps     []Step
+	Namespace config.Namespace
 }
 
 func (p Plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "user %q (uid %d), service %q: new mount namespace, propagation %s\n",
-		p.Subject.User, p.Subject.UID, p.Subject.Service, p.Propagation)
+	fmt.Fprintf(&b, "user %q (uid %d), service %q: new %s, propagation %s",
+		p.Subject.User, p.Subject.UID, p.Subject.Service, newNamespaces(p.Namespace), p.Namespace.Propagation)
+	if p.Namespace.Scope == config.ScopeUser {
+		b.WriteString(", shared by all sessions of the user")
+	}
+	b.WriteByte('\n')
 	for _, s := range p.Steps {
 		b.WriteString(s.String())
 	}
+	if p.Namespace.IPC {
+		fmt.Fprintf(&b, "cover %q with the message queues of the new IPC namespace\n", MqueueDir)
+	}
+	if p.Namespace.Network {
+		b.WriteString("raise the loopback device of the new network namespace\n")
+	}
 	return b.String()
+}
+
+// newNamespaces names what a session gets of its own.
+func newNamespaces(n config.Namespace) string {
+	names := []string{"mount"}
+	for _, k := range []struct {
+		on   bool
+		name string
+	}{{n.IPC, "IPC"}, {n.UTS, "UTS"}, {n.Network, "network"}} {
+		if k.on {
+			names = append(names, k.name)
+		}
+	}
+	if len(names) == 1 {
+		return "mount namespace"
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " and " + names[last] + " namespaces"
+}
+
+// MqueueDir is where the POSIX message queues of an IPC namespace are mounted
+// (mq_overview(7)).
+const MqueueDir = "/dev/mqueue"
+
+// MqueueStep covers MqueueDir, where it is the directory, with the queues of
+// the session's own IPC namespace.
+func MqueueStep(dir FileID) Step {
+	return Step{Path: MqueueDir, Polydir: dir, Source: NewMqueue, Attributes: config.NoSuid | config.NoDev | config.NoExec}
 }
 
 func (s Step) String() string {

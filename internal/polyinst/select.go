@@ -65,6 +65,11 @@ func Select(c *config.Config, s Subject) (Selection, *Refusal) {
 		}
 		sel.Verdicts = append(sel.Verdicts, v)
 	}
+	if p := impliedShm(c); p != nil && len(sel.Rules) > 0 {
+		sel.Rules = append(sel.Rules, Rule{Config: p, Path: shmDir})
+		sel.Verdicts = append(sel.Verdicts, Verdict{Polydir: p, Path: shmDir, Applies: true,
+			Why: "a private IPC namespace has its own shared memory"})
+	}
 	sort.SliceStable(sel.Rules, func(i, j int) bool {
 		return strings.Count(sel.Rules[i].Path, "/") < strings.Count(sel.Rules[j].Path, "/")
 	})
@@ -72,6 +77,21 @@ func Select(c *config.Config, s Subject) (Selection, *Refusal) {
 		return sel, r
 	}
 	return sel, clash(sel.Rules)
+}
+
+// shmDir is where shm_open(3) keeps POSIX shared memory (shm_overview(7)).
+const shmDir = "/dev/shm"
+
+// impliedShm is the polydir that comes with a private IPC namespace: shared
+// memory by shm_open(3) is files in /dev/shm, and no namespace of the kernel's.
+// A configuration that speaks of /dev/shm itself decides that for itself.
+func impliedShm(c *config.Config) *config.Polydir {
+	named := slices.ContainsFunc(c.Polydirs, func(p config.Polydir) bool { return p.Path == shmDir })
+	if !c.Namespace.IPC || named {
+		return nil
+	}
+	return &config.Polydir{Pos: c.Namespace.Set["ipc"], Path: shmDir, Method: config.MethodTmpfs,
+		MountOptions: config.NoSuid | config.NoDev}
 }
 
 // judge tells whether the polydir applies. What of a list cannot be looked up

@@ -224,3 +224,38 @@ func TestInstanceNamesByContext(t *testing.T) {
 		t.Error(names)
 	}
 }
+
+// A private IPC namespace brings its own /dev/shm, where the configuration says
+// nothing else, and only to those who get anything.
+func TestShmOfAPrivateIPCNamespace(t *testing.T) {
+	tmp := "[[polydir]]\npath = '/tmp'\ninstance_prefix = '/i/'\nmethod = 'user'\nexcept = ['root']\n"
+	shm := "[[polydir]]\npath = '/dev/shm'\nmethod = 'tmpfs'\nonly = ['bob']\n"
+	for _, d := range []struct {
+		name, conf string
+		who        Subject
+		want       string
+	}{
+		{"shared", tmp, Subject{User: "alice", UID: 1000}, "/tmp"},
+		{"private", "[namespace]\nipc = 'private'\n" + tmp, Subject{User: "alice", UID: 1000}, "/tmp /dev/shm"},
+		{"by unshare", "[namespace]\nunshare = ['ipc']\n" + tmp, Subject{User: "alice", UID: 1000}, "/tmp /dev/shm"},
+		{"exempt", "[namespace]\nipc = 'private'\n" + tmp, Subject{User: "root"}, ""},
+		{"named", "[namespace]\nipc = 'private'\n" + tmp + shm, Subject{User: "alice", UID: 1000}, "/tmp"},
+	} {
+		selection, r := Select(parse(t, d.conf), d.who)
+		if r != nil {
+			t.Fatal(d.name, r)
+		}
+		var paths []string
+		for _, rule := range selection.Rules {
+			paths = append(paths, rule.Path)
+		}
+		if got := strings.Join(paths, " "); got != d.want {
+			t.Errorf("%s: %q, want %q", d.name, got, d.want)
+		}
+		for _, v := range selection.Verdicts {
+			if v.Polydir.Pos.Line == 0 {
+				t.Errorf("%s: the verdict on %s has no place", d.name, v.Path)
+			}
+		}
+	}
+}

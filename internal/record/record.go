@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,10 +40,14 @@ type Polydir struct {
 
 // Record says what we know of a namespace that we made.
 type Record struct {
-	NS       mntns.ID
-	Root     uint64   // mount id of its root
-	Unique   bool     // Root is never used again, so that it tells reused NS apart
-	Host     mntns.ID // the host's view: what the outermost session was built from
+	NS     mntns.ID
+	Root   uint64   // mount id of its root
+	Unique bool     // Root is never used again, so that it tells reused NS apart
+	Host   mntns.ID // the host's view: what the outermost session was built from
+	// Private are its other namespaces that are not the host's, and
+	// HostPrivate the host's of these kinds.
+	Private, HostPrivate mntns.IDs
+
 	User     string
 	UID      uint32
 	Service  string
@@ -53,6 +58,24 @@ type Record struct {
 	Digest   string // of the resolved selection: same digest, same view
 	Polydirs []Polydir
 }
+
+// HostIDs are the namespaces of the host's view in place of which there are
+// others here.
+func (r Record) HostIDs() mntns.IDs {
+	ids := mntns.IDs{"mnt": r.Host}
+	maps.Copy(ids, r.HostPrivate)
+	return ids
+}
+
+// IDs are the namespaces that the record speaks of.
+func (r Record) IDs() mntns.IDs {
+	ids := mntns.IDs{"mnt": r.NS}
+	maps.Copy(ids, r.Private)
+	return ids
+}
+
+// Kinds are the kinds of namespaces that are not the host's here.
+func (r Record) Kinds() mntns.Kinds { return mntns.Mount | r.Private.Kinds() }
 
 // Is tells whether the record speaks of the live namespace with this id and
 // this mount at its root, in which the caller is. Where mount ids are used

@@ -42,19 +42,29 @@ func (c *call) goBack() error {
 	if same, err := ns.SameUserNamespace(); err != nil || !same {
 		return errors.Join(errors.New("the view before it belongs to another user namespace"), err)
 	}
-	if err := ns.Enter(); err != nil {
-		return err
-	}
+	kinds := mntns.Mount
 	var outer []string
 	if c.own != nil {
-		outer = c.own.Paths()
+		// the others are those of process 1, or the host stays: all return together
+		others, err := mntns.SetOfInit(c.own.HostPrivate)
+		if err != nil {
+			return err
+		}
+		defer others.Close()
+		if err := others.Enter(); err != nil {
+			return err
+		}
+		kinds, outer = c.own.Kinds(), c.own.Paths()
+	}
+	if err := ns.Enter(); err != nil {
+		return err
 	}
 	cwd, err := apply.WorkingDir(c.cwd, outer, 0)
 	if err != nil {
 		return err
 	}
 	defer cwd.Close()
-	err = c.host.Report(hostconn.Report{Action: hostconn.Join, Code: hostconn.Success, NSTypes: mntns.NewMount, Cwd: cwd})
+	err = c.host.Report(hostconn.Report{Action: hostconn.Join, Code: hostconn.Success, NSTypes: kinds, Cwd: cwd})
 	if err != nil {
 		c.host.Log(hostconn.Warning, "close: "+err.Error())
 	}

@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -180,38 +181,43 @@ func (c *call) base(selection polyinst.Selection) base {
 		// a rule that does not apply because of its services is no exemption
 		return stayHere
 	}
-	host, err := mntns.OfInit()
-	if err != nil {
-		c.host.Log(hostconn.Warning, fmt.Sprintf("nested session: built on the view that it is in: %v", err))
-		return stayHere
-	}
-	defer host.Close()
-	if host.ID != c.own.Host {
-		c.host.Log(hostconn.Warning, "nested session: built on the view that it is in: the outermost session was not built from the view of process 1")
+	// all that the outermost session was given of its own returns together
+	var err error
+	if c.hostView, err = mntns.SetOfInit(c.own.HostIDs()); err != nil {
+		c.host.Log(hostconn.Warning, fmt.Sprintf("nested session: built on the view that it is in: the outermost session was not built from the view of process 1, or that cannot be told: %v", err))
 		return stayHere
 	}
 	return hostView
 }
 
-// enterHostView moves the worker into the host's view, by a descriptor whose
-// identity it has checked.
+// enterHostView moves the worker into the host's view, by descriptors whose
+// identity was checked.
 func (c *call) enterHostView() *polyinst.Refusal {
-	host, err := mntns.OfInit()
-	if err != nil {
+	if c.hostView == nil {
+		var err error
+		if c.hostView, err = mntns.SetOfInit(c.own.HostIDs()); err != nil {
+			return hostFault(fmt.Errorf("the host's view: %w", err))
+		}
+	}
+	if err := c.hostView.Enter(); err != nil {
 		return hostFault(err)
 	}
-	defer host.Close()
-	same, err := host.SameUserNamespace()
-	if err != nil {
-		return hostFault(err)
-	}
-	if !same || host.ID != c.own.Host {
-		return hostFault(fmt.Errorf("the view of process 1 is not that of the host any more"))
-	}
-	if err := host.Enter(); err != nil {
-		return hostFault(err)
-	}
+	c.entered = true
 	return nil
+}
+
+// private are the kinds of namespaces that the session gets of its own.
+func (c *call) private() mntns.Kinds {
+	kinds := mntns.Mount
+	for _, k := range []struct {
+		on   bool
+		kind mntns.Kinds
+	}{{c.config.Namespace.IPC, mntns.IPC}, {c.config.Namespace.UTS, mntns.UTS}, {c.config.Namespace.Network, mntns.Net}} {
+		if k.on {
+			kinds |= k.kind
+		}
+	}
+	return kinds
 }
 
 // joinable tells whether the host may join the worker's namespace, before
@@ -236,7 +242,7 @@ func (c *call) joinHostView(outer []string) *polyinst.Refusal {
 		return hostFault(err)
 	}
 	defer cwd.Close()
-	err = c.host.Report(hostconn.Report{Action: c.action(), Code: hostconn.Success, NSTypes: mntns.NewMount, Cwd: cwd,
+	err = c.host.Report(hostconn.Report{Action: c.action(), Code: hostconn.Success, NSTypes: c.own.Kinds(), Cwd: cwd,
 		Priority: hostconn.Info, Text: fmt.Sprintf("session opened for %q in the host's view", c.who.User)})
 	if err != nil {
 		c.host.Log(hostconn.Err, err.Error())
@@ -255,6 +261,10 @@ func (c *call) construct(selection polyinst.Selection, digest string, origin mnt
 	machine.HashNames = c.args.GenHash
 	machine.Security = c.security
 	machine.InitDir = observe.InitDir(c.args.Conf)
+	before, err := c.hostIDs()
+	if err != nil {
+		return hostFault(err)
+	}
 	staged, plan, r := c.stage(selection, machine)
 	undo := func() {
 		if c.req.InPlace {
@@ -266,16 +276,20 @@ func (c *call) construct(selection polyinst.Selection, digest string, origin mnt
 	}
 	if r == nil {
 		c.logPlan(plan)
-		r = c.enter(staged)
+		staged, r = c.enter(staged)
 	}
 	if r != nil {
 		undo()
 		return r
 	}
 	rec, random := c.note(staged, digest, origin), machine.Random
+	rec.HostPrivate = before
 	id, err := mntns.OwnID()
 	if err == nil {
 		rec.NS = id
+		rec.Private, err = mntns.OwnIDs(before.Kinds())
+	}
+	if err == nil {
 		root := c.nsRoot // built in place, perhaps below a chroot
 		if !c.req.InPlace {
 			root, err = rootStat()
@@ -300,7 +314,7 @@ func (c *call) construct(selection polyinst.Selection, digest string, origin mnt
 		return hostFault(err)
 	}
 	defer cwd.Close()
-	err = c.host.Report(hostconn.Report{Action: c.action(), Code: hostconn.Success, NSTypes: mntns.NewMount,
+	err = c.host.Report(hostconn.Report{Action: c.action(), Code: hostconn.Success, NSTypes: c.joins(before),
 		Cwd: cwd, Priority: hostconn.Info, Text: c.opened(staged, id)})
 	if err != nil {
 		// the host did not follow: nobody will ever use what was made
@@ -314,6 +328,34 @@ func (c *call) construct(selection polyinst.Selection, digest string, origin mnt
 		s.Close()
 	}
 	return nil
+}
+
+// hostIDs are, of the kinds that the session will have of its own beside the
+// mount namespace, those of the host's view.
+func (c *call) hostIDs() (mntns.IDs, error) {
+	kinds := c.private() &^ mntns.Mount
+	if c.own == nil || c.entered {
+		return mntns.OwnIDs(kinds)
+	}
+	// built on a view of ours: what that one has of its own, this one has too
+	ids, err := mntns.OwnIDs(kinds &^ c.own.HostPrivate.Kinds())
+	if err == nil {
+		maps.Copy(ids, c.own.HostPrivate)
+	}
+	return ids, err
+}
+
+// joins are the namespaces that the host enters in its one step. In place it is
+// in the mount namespace already.
+func (c *call) joins(private mntns.IDs) mntns.Kinds {
+	if c.req.InPlace {
+		return private.Kinds()
+	}
+	kinds := mntns.Mount | private.Kinds()
+	if c.own != nil {
+		kinds |= c.own.Kinds() // back to the host's, where they are not new
+	}
+	return kinds
 }
 
 func (c *call) action() hostconn.Action {
@@ -332,7 +374,7 @@ func (c *call) action() hostconn.Action {
 // stage observes, decides and stages rule by rule, outer ones first, because a
 // polydir may lie inside another one's instance.
 func (c *call) stage(selection polyinst.Selection, m polyinst.Machine) ([]*apply.Staged, polyinst.Plan, *polyinst.Refusal) {
-	plan := polyinst.Plan{Subject: c.who, Propagation: c.config.Namespace.Propagation}
+	plan := polyinst.Plan{Subject: c.who, Namespace: c.config.Namespace}
 	var staged []*apply.Staged
 	view := dirfd.View{}
 	random := m.Random
@@ -373,35 +415,63 @@ func (c *call) stageRule(rule polyinst.Rule, m polyinst.Machine, view dirfd.View
 	return apply.Stage(step, scene, c.who)
 }
 
-func (c *call) enter(staged []*apply.Staged) *polyinst.Refusal {
-	if !c.req.InPlace {
-		if err := mntns.Unshare(); err != nil {
-			return hostFault(err)
-		}
-		if r := apply.Isolate(c.config.Namespace.Propagation); r != nil {
-			return r
-		}
-	}
+// enter returns all that is staged then: what goes with a new namespace can only
+// be made in it.
+func (c *call) enter(staged []*apply.Staged) ([]*apply.Staged, *polyinst.Refusal) {
+	kinds := c.private()
 	if c.req.InPlace {
-		if len(staged) > hostconn.MountsMax {
-			return hostFault(fmt.Errorf("%d polydirs, and no more than %d can be built in place", len(staged), hostconn.MountsMax))
-		}
-		// the host takes them off again should this worker die (I-9)
-		for _, s := range staged {
-			c.host.Mounted(s.Mount.Root)
+		kinds &^= mntns.Mount
+	}
+	if err := mntns.Unshare(kinds); err != nil {
+		return staged, hostFault(err)
+	}
+	if !c.req.InPlace {
+		if r := apply.Isolate(c.config.Namespace.Propagation); r != nil {
+			return staged, r
 		}
 	}
-	if r := apply.Attach(staged); r != nil {
-		return r
+	if r := c.attach(staged); r != nil {
+		return staged, r
+	}
+	if kinds&mntns.IPC != 0 {
+		queues, r := apply.StageMqueue()
+		if r != nil {
+			return staged, r
+		}
+		if queues != nil {
+			staged = append(staged, queues)
+			if r := c.attach(staged[len(staged)-1:]); r != nil {
+				return staged, r
+			}
+		}
+	}
+	if kinds&mntns.Net != 0 {
+		if err := mntns.RaiseLoopback(); err != nil {
+			return staged, hostFault(err)
+		}
 	}
 	// with time to spare: the worker must outlive the scripts, to end them
 	r := apply.RunInits(staged, c.until.Add(-time.Second), func(polydir, line string) {
 		c.host.Log(hostconn.Info, fmt.Sprintf("polydir %q: init: %s", polydir, line))
 	})
 	if r != nil {
-		return r
+		return staged, r
 	}
-	return apply.Verify(staged)
+	return staged, apply.Verify(staged)
+}
+
+// attach puts staged mounts in their places.
+func (c *call) attach(staged []*apply.Staged) *polyinst.Refusal {
+	if c.req.InPlace {
+		if c.mounted += len(staged); c.mounted > hostconn.MountsMax {
+			return hostFault(fmt.Errorf("more than %d mounts cannot be built in place", hostconn.MountsMax))
+		}
+		// the host takes them off again should this worker die (I-9)
+		for _, s := range staged {
+			c.host.Mounted(s.Mount.Root)
+		}
+	}
+	return apply.Attach(staged)
 }
 
 func rootStat() (dirfd.Stat, error) {
@@ -417,6 +487,9 @@ func (c *call) note(staged []*apply.Staged, digest string, origin mntns.ID) reco
 	rec := record.Record{Host: origin, User: c.who.User, UID: c.who.UID, Service: c.req.Service, TTY: c.req.TTY,
 		RHost: c.req.RHost, Opened: now(), HostPID: c.req.HostPID, Digest: digest}
 	for _, s := range staged {
+		if s.Step.Source == polyinst.NewMqueue {
+			continue // told by the IPC namespace
+		}
 		rec.Polydirs = append(rec.Polydirs, record.Polydir{Path: s.Step.Path, Real: s.Real, Method: string(s.Step.Method),
 			Parent: s.Step.Parent, Name: s.Step.Name, Dev: s.Root.Dev, Ino: s.Root.Ino, MountID: s.MountID})
 	}
@@ -427,6 +500,9 @@ func (c *call) opened(staged []*apply.Staged, id mntns.ID) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "session opened for %q (uid %d) in mnt:[%d]:", c.who.User, c.who.UID, id)
 	for i, s := range staged {
+		if s.Step.Source == polyinst.NewMqueue {
+			continue
+		}
 		if i > 0 {
 			b.WriteByte(',')
 		}

@@ -64,6 +64,10 @@ type call struct {
 	nsRoot dirfd.Stat     // of the namespace's root directory
 	own    *record.Record // of the namespace that the host is in, if it is ours
 
+	hostView mntns.Set // what base has opened of the view of process 1
+	entered  bool      // the worker is in that view
+	mounted  int       // attached in place
+
 	security  polyinst.Security
 	selection polyinst.Selection
 	until     time.Time // when the host gives up
@@ -187,6 +191,7 @@ func (c *call) close() {
 	c.cwd.Close()
 	c.root.Close()
 	c.store.Close()
+	c.hostView.Close()
 }
 
 // loadConfig reads and checks the configuration; with config_error=last-good
