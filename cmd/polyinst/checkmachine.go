@@ -36,9 +36,6 @@ func checkMachine(c *config.Config, files observe.Files, conf string) ([]remark,
 	if !mntns.KernelAtLeast(5, 14) {
 		out = append(out, at(whole, pamstack.Error, "this kernel is %s: pam_polyinst needs Linux 5.14 or later", mntns.Kernel()))
 	}
-	if r := polyinst.UnsupportedNamespace(c.Namespace); r != nil {
-		out = append(out, at(whole, pamstack.Error, "%v", r))
-	}
 	out = append(out, checkSELinux(whole)...)
 	out = append(out, checkLists(c)...)
 	m, err := observe.Machine()

@@ -49,9 +49,6 @@ func explain(c *config.Config, conf, name, service, context string) error {
 	if r != nil {
 		return r
 	}
-	if r := polyinst.UnsupportedNamespace(c.Namespace); r != nil {
-		return r
-	}
 	selection, r := polyinst.Select(c, who)
 	if r != nil {
 		return r

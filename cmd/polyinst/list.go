@@ -120,7 +120,7 @@ func listNamespaces(asJSON bool) error {
 
 func toJSON(n live.Namespace) namespaceJSON {
 	j := namespaceJSON{Namespace: uint64(n.NS), User: n.User, UID: n.UID, Service: n.Service, TTY: n.TTY, RHost: n.RHost,
-		Since: time.Unix(n.Opened, 0).UTC().Format(time.RFC3339), Scope: "session", PIDs: n.PIDs, Polydirs: []polydirJSON{}}
+		Since: time.Unix(n.Opened, 0).UTC().Format(time.RFC3339), Scope: scope(n), PIDs: n.PIDs, Polydirs: []polydirJSON{}}
 	for i, p := range n.Polydirs {
 		out := polydirJSON{Path: p.Path, Method: p.Method, Covered: n.Covered[i]}
 		if p.Parent != "" {
@@ -130,6 +130,13 @@ func toJSON(n live.Namespace) namespaceJSON {
 		j.Polydirs = append(j.Polydirs, out)
 	}
 	return j
+}
+
+func scope(n live.Namespace) string {
+	if n.View != "" {
+		return "user"
+	}
+	return "session"
 }
 
 // since is a time of today, or a day.

@@ -309,13 +309,3 @@ func Unsupported(rule Rule) *Refusal {
 	}
 	return nil
 }
-
-// UnsupportedNamespace is Unsupported for the [namespace] table.
-func UnsupportedNamespace(n config.Namespace) *Refusal {
-	for key, used := range map[string]bool{`scope = "user"`: n.Scope == config.ScopeUser} {
-		if used {
-			return refuse(FaultConfig, "", "[namespace] %s is not supported yet", key)
-		}
-	}
-	return nil
-}

@@ -349,6 +349,7 @@ func forgetEnded(store record.Store, records []record.Named) error {
 		}
 		errs = append(errs, store.Forget(r))
 	}
+	errs = append(errs, store.TidyUsers(func(ns mntns.ID) bool { return used[ns] }))
 	return errors.Join(append(errs, store.Tidy())...)
 }
 

@@ -2,7 +2,6 @@ package record
 
 import (
 	"errors"
-	"fmt"
 
 	"pam_polyinst/internal/dirfd"
 )
@@ -56,7 +55,7 @@ func (r Record) Agrees(outside Landmarks) error {
 	case inside.etc != outside.etc:
 		return errors.New("its /etc is another directory")
 	case !r.Stands():
-		return fmt.Errorf("a polydir does not show its instance any more; `polyinst list` shows which")
+		return errors.New("a polydir does not show its instance any more; `polyinst list` shows which")
 	}
 	return nil
 }

@@ -38,6 +38,16 @@ type Polydir struct {
 	MountID uint64
 }
 
+// Session is a session in a namespace that several share.
+type Session struct {
+	Service string
+	TTY     string
+	RHost   string
+	Opened  int64
+	HostPID int
+	Worker  int // what opened it, and is in the namespace until the host is
+}
+
 // Record says what we know of a namespace that we made.
 type Record struct {
 	NS     mntns.ID
@@ -48,14 +58,18 @@ type Record struct {
 	// HostPrivate the host's of these kinds.
 	Private, HostPrivate mntns.IDs
 
-	User     string
-	UID      uint32
-	Service  string
-	TTY      string
-	RHost    string
-	Opened   int64 // seconds since the epoch
-	HostPID  int
-	Digest   string // of the resolved selection: same digest, same view
+	User    string
+	UID     uint32
+	Service string
+	TTY     string
+	RHost   string
+	Opened  int64 // seconds since the epoch
+	HostPID int
+	Digest  string // of the resolved selection: same digest, same view
+	// View is what the user's sessions that share the namespace have in common;
+	// empty: the namespace is one session's.
+	View     string
+	Sessions []Session // those that have joined it; the first one is told above
 	Polydirs []Polydir
 }
 
@@ -106,7 +120,16 @@ func (p Polydir) stands(byMount bool) bool {
 	if way.Missing || (way.Stat.ID != dirfd.ID{Dev: p.Dev, Ino: p.Ino}) {
 		return false
 	}
-	return !byMount || way.Stat.MountID == p.MountID
+	// one that was removed is mounted still, and nobody can make anything in it
+	return !byMount || way.Stat.MountID == p.MountID && way.Stat.Nlink > 0
+}
+
+// Instance is the path of the instance, "tmpfs" where it has none.
+func (p Polydir) Instance() string {
+	if p.Parent == "" {
+		return "tmpfs"
+	}
+	return p.Parent + "/" + p.Name
 }
 
 // Paths are the paths of the polydirs, by which a working directory is judged.
@@ -180,7 +203,20 @@ func fileName(ns mntns.ID) string { return "mnt." + strconv.FormatUint(uint64(ns
 func (s Store) Read(ns mntns.ID) (*Record, error) { return s.read(fileName(ns)) }
 
 func (s Store) read(name string) (*Record, error) {
-	f, err := s.dir.OpenFile(name)
+	raw, err := s.contentOf(s.dir, name)
+	if err != nil || raw == nil {
+		return nil, err
+	}
+	var r Record
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return nil, fmt.Errorf("%s/%s: %w", s.dir.Path(), name, err)
+	}
+	return &r, nil
+}
+
+// contentOf is the content of a file of root's; nil if there is none.
+func (Store) contentOf(dir dirfd.Dir, name string) ([]byte, error) {
+	f, err := dir.OpenFile(name)
 	if dirfd.IsNotExist(err) {
 		return nil, nil
 	}
@@ -192,18 +228,24 @@ func (s Store) read(name string) (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := dirfd.TrustedFile(s.dir.Path()+"/"+name, st); err != nil {
+	if err := dirfd.TrustedFile(dir.Path()+"/"+name, st); err != nil {
 		return nil, err
 	}
-	raw, err := f.ReadAll(sizeLimit)
+	return f.ReadAll(sizeLimit)
+}
+
+// Update replaces the record of a namespace that lives on.
+func (s Store) Update(r Record) error {
+	lock, err := s.lock()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var r Record
-	if err := json.Unmarshal(raw, &r); err != nil {
-		return nil, fmt.Errorf("%s/%s: %w", s.dir.Path(), name, err)
+	defer lock.Close()
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return err
 	}
-	return &r, nil
+	return s.dir.WriteFile(fileName(r.NS), raw)
 }
 
 // Write keeps a record. An older one under the same id is of a namespace that
@@ -327,7 +369,7 @@ func Any() bool {
 		return false
 	}
 	names, err := way.Dir.Names()
-	return err != nil || len(names) > 0
+	return err != nil || slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "mnt.") })
 }
 
 // Stands tells whether every polydir of this process's view is covered as the

@@ -80,6 +80,13 @@ func (c *call) removeTmpdirs() error {
 	if c.own == nil || len(c.own.Tmpdirs()) == 0 || !c.own.Stands() {
 		return nil
 	}
+	if c.own.View != "" {
+		// a session that joins meanwhile would find its tmpdirs gone
+		var err error
+		if c.turn, err = c.store.Turn(c.own.UID); err != nil {
+			return err
+		}
+	}
 	others, err := reap.Others(c.ns, c.req.HostPID)
 	if err != nil {
 		return err
@@ -87,6 +94,12 @@ func (c *call) removeTmpdirs() error {
 	if others > 0 {
 		c.debug("close: %d processes are left in mnt:[%d]: its tmpdir instances stay", others, c.ns)
 		return nil
+	}
+	if c.turn != nil {
+		if err := c.turn.Forget(c.own.View); err != nil {
+			return err
+		}
+		c.endTurn() // nobody can join any more
 	}
 	used, err := reap.UsedBeside(c.ns)
 	if err != nil {

@@ -36,9 +36,6 @@ func (c *call) open() *polyinst.Refusal {
 	}
 	c.host.Deadline(uint32(c.config.Namespace.Timeout.Milliseconds()))
 	c.until = time.Now().Add(c.config.Namespace.Timeout)
-	if r := polyinst.UnsupportedNamespace(c.config.Namespace); r != nil {
-		return r
-	}
 	if r := c.identify(); r != nil {
 		return r
 	}
@@ -129,6 +126,9 @@ func (c *call) build(selection polyinst.Selection) *polyinst.Refusal {
 			return c.joinHostView(outer)
 		}
 	}
+	if c.shared() {
+		return c.share(selection, digest, origin, outer)
+	}
 	return c.construct(selection, digest, origin, outer)
 }
 
@@ -142,6 +142,9 @@ func (c *call) inItsView(digest string) bool {
 // withoutJoin is the answer to a host that may not join another namespace: it
 // can be built in place, but never leave the view that it is in.
 func (c *call) withoutJoin(selection polyinst.Selection, base base) *polyinst.Refusal {
+	if c.shared() && len(selection.Rules) > 0 {
+		return hostFault(errors.New("scope = \"user\" wants a program that may join a namespace, and this one may not (CAP_SYS_CHROOT, a chroot, or SELinux without the policy module in dist/selinux)"))
+	}
 	if base == hostView {
 		if c.nested() == config.NestedEscape {
 			return hostFault(errors.New("nested = \"escape\" wants the host's view, and this program may not join it (CAP_SYS_CHROOT, a chroot, or SELinux without the policy module in dist/selinux)"))
@@ -309,6 +312,9 @@ func (c *call) construct(selection polyinst.Selection, digest string, origin mnt
 		}
 		cwd, err = apply.WorkingDir(c.cwd, outer, c.who.UID)
 	}
+	if err == nil {
+		err = c.publish(id)
+	}
 	if err != nil {
 		undo()
 		return hostFault(err)
@@ -317,10 +323,13 @@ func (c *call) construct(selection polyinst.Selection, digest string, origin mnt
 	err = c.host.Report(hostconn.Report{Action: c.action(), Code: hostconn.Success, NSTypes: c.joins(before),
 		Cwd: cwd, Priority: hostconn.Info, Text: c.opened(staged, id)})
 	if err != nil {
-		// the host did not follow: nobody will ever use what was made
-		undo()
-		if c.store.IsOpen() {
-			_ = c.store.Remove(id)
+		// the host did not follow: nobody will ever use what was made, unless
+		// another session of the user has joined it
+		if c.withdraw(id) {
+			undo()
+			if c.store.IsOpen() {
+				_ = c.store.Remove(id)
+			}
 		}
 		return nil
 	}
@@ -485,7 +494,10 @@ func rootStat() (dirfd.Stat, error) {
 
 func (c *call) note(staged []*apply.Staged, digest string, origin mntns.ID) record.Record {
 	rec := record.Record{Host: origin, User: c.who.User, UID: c.who.UID, Service: c.req.Service, TTY: c.req.TTY,
-		RHost: c.req.RHost, Opened: now(), HostPID: c.req.HostPID, Digest: digest}
+		RHost: c.req.RHost, Opened: now(), HostPID: c.req.HostPID, Digest: digest, View: c.view}
+	if c.view != "" {
+		rec.Sessions = []record.Session{c.session()}
+	}
 	for _, s := range staged {
 		if s.Step.Source == polyinst.NewMqueue {
 			continue // told by the IPC namespace

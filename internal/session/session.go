@@ -68,6 +68,9 @@ type call struct {
 	entered  bool      // the worker is in that view
 	mounted  int       // attached in place
 
+	turn *record.User // scope "user": while it is this session's turn
+	view string       // scope "user": what the sessions that share have in common
+
 	security  polyinst.Security
 	selection polyinst.Selection
 	until     time.Time // when the host gives up
@@ -192,6 +195,7 @@ func (c *call) close() {
 	c.root.Close()
 	c.store.Close()
 	c.hostView.Close()
+	c.endTurn()
 }
 
 // loadConfig reads and checks the configuration; with config_error=last-good
