@@ -126,14 +126,34 @@ func runInit(i *polyinst.Init, left time.Duration) (hook.Result, error) {
 
 // Verify looks at the finished view as the session will: every polydir must be
 // the mount that was made for it, on top, with at least the attributes that the
-// plan says (I-7).
+// plan says, and nothing that is mounted here may reach the host (I-7).
 func Verify(all []*Staged) *polyinst.Refusal {
+	if err := cutOff(); err != nil {
+		return hostFault("", fmt.Errorf("the finished view is not what was planned: %w", err))
+	}
 	for _, s := range all {
 		if err := verify(s); err != nil {
 			return hostFault(s.Step.Path, fmt.Errorf("the finished view is not what was planned: %w", err))
 		}
 	}
 	return nil
+}
+
+func cutOff() error {
+	root, err := dirfd.Root()
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return keepsToItself(root)
+}
+
+func keepsToItself(d dirfd.Dir) error {
+	spreads, known, err := mountfd.Spreads(d)
+	if err == nil && known && spreads {
+		err = fmt.Errorf("the mount on %s is shared with other namespaces", d.Path())
+	}
+	return err
 }
 
 func verify(s *Staged) error {
@@ -168,7 +188,7 @@ func verify(s *Staged) error {
 	if want := config.MountFlags(s.Step.Attributes); config.MountFlags(flags)&want != want {
 		return fmt.Errorf("mounted %s, want %s", config.MountFlags(flags), want)
 	}
-	return nil
+	return keepsToItself(way.Dir)
 }
 
 // DetachAll takes off again what Attach attached, in a namespace that somebody
