@@ -26,6 +26,7 @@ type Host struct {
 	mu         sync.Mutex
 	transcript strings.Builder
 	nextID     int
+	nodes      int // how many nodes were made
 }
 
 // Where the administrator's files and the module's own lie.
@@ -260,7 +261,7 @@ func (h *Host) ReadFifo(path string) string {
 		if left <= 0 {
 			h.T.Fatalf("nobody wrote to %s within %v; so far %q", path, Patience, text)
 		}
-		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, left); err != nil {
+		if ready, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, left); err != nil || ready == 0 {
 			continue
 		}
 		n, err := unix.Read(fd, buffer)

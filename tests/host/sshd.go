@@ -2,6 +2,7 @@ package host
 
 import (
 	"os"
+	"regexp"
 	"strings"
 )
 
@@ -15,10 +16,12 @@ const (
 	KeyboardInteractive Auth = "keyboard-interactive"
 )
 
-// Sshd is a running OpenSSH server of the host, on the loopback interface.
+// Sshd is a running OpenSSH server: the host's, on the loopback interface, or a
+// node's.
 type Sshd struct {
-	h   *Host
-	Pid int // of the listening process
+	h       *Host
+	address string
+	Pid     int // of the listening process
 }
 
 const (
@@ -30,20 +33,28 @@ const (
 // key and Password. Further lines of sshd_config(5) come first, so they win.
 func (h *Host) Sshd(config ...string) *Sshd {
 	h.T.Helper()
+	return h.sshd(h.Command, "127.0.0.1", config)
+}
+
+func (h *Host) sshd(command func(...string) *Command, address string, config []string) *Sshd {
+	h.T.Helper()
 	h.Need("sshd", "ssh", "ssh-keygen")
 	h.check(os.MkdirAll(sshDir, 0o755))
 	for _, key := range []string{sshDir + "/host", clientKey} {
-		h.MustRun("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "story", "-f", key)
+		if !h.Exists(key) {
+			h.MustRun("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "story", "-f", key)
+		}
 	}
 	h.WriteFile(sshDir+"/authorized_keys", h.ReadFile(clientKey+".pub"))
-	h.WriteFile(sshDir+"/known_hosts", "127.0.0.1 "+h.ReadFile(sshDir+"/host.pub"))
+	h.WriteFile(sshDir+"/known_hosts", "* "+h.ReadFile(sshDir+"/host.pub"))
 	h.WriteFile(sshDir+"/askpass", "#!/bin/sh\necho '"+Password+"'\n", 0o755)
 	sftp := "/usr/lib/openssh/sftp-server"
 	if !h.Exists(sftp) {
 		sftp = "internal-sftp"
 	}
-	h.WriteFile(sshDir+"/sshd_config", strings.Join(append(config,
-		"ListenAddress 127.0.0.1:22",
+	file := sshDir + "/sshd_config." + address
+	h.WriteFile(file, strings.Join(append(config,
+		"ListenAddress "+address+":22",
 		"HostKey "+sshDir+"/host",
 		"AuthorizedKeysFile "+sshDir+"/authorized_keys",
 		"UsePAM yes",
@@ -57,9 +68,9 @@ func (h *Host) Sshd(config ...string) *Sshd {
 		"PidFile none",
 		"Subsystem sftp "+sftp,
 	), "\n")+"\n")
-	p := h.Start("/usr/sbin/sshd", "-D", "-f", sshDir+"/sshd_config")
-	h.WaitLog("sshd: Server listening on 127.0.0.1 port 22")
-	return &Sshd{h: h, Pid: p.Pid()}
+	p := command("/usr/sbin/sshd", "-D", "-f", file).Start()
+	h.WaitLog("sshd: Server listening on " + regexp.QuoteMeta(address) + " port 22")
+	return &Sshd{h: h, address: address, Pid: p.Pid()}
 }
 
 // SSH runs a command through ssh with the client's key, without a terminal.
@@ -78,14 +89,14 @@ func (s *Sshd) Client(auth Auth, user string, args ...string) *Command {
 	}
 	line := append([]string{"ssh"}, clientOptions(auth)...)
 	line = append(line, args[:own]...)
-	line = append(line, user+"@127.0.0.1")
+	line = append(line, user+"@"+s.address)
 	return s.withPassword(append(line, args[own:]...), auth)
 }
 
 // SFTP prepares an sftp client that runs these commands.
 func (s *Sshd) SFTP(user string, commands ...string) *Command {
 	args := append([]string{"sftp", "-b", "-"}, clientOptions(PublicKey)...)
-	return s.h.Command(append(args, user+"@127.0.0.1")...).Stdin(strings.Join(commands, "\n") + "\n")
+	return s.h.Command(append(args, user+"@"+s.address)...).Stdin(strings.Join(commands, "\n") + "\n")
 }
 
 // SCP prepares an scp client; a remote name is Remote(user, path).
