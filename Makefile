@@ -85,6 +85,11 @@ test-vm: build ## the stories that need a kernel of their own: SELinux, systemd
 	@[ -x tests/vm/run ] || { echo "tests/vm/run: there is none yet"; exit 1; }
 	tests/vm/run
 
+.PHONY: test-cluster
+test-cluster: build-to-test ## the stories on a Slurm cluster, which `make test` has too where Slurm is installed
+	@dist/deps cluster
+	@$(suite) ./tests -run TestSlurm
+
 .PHONY: fuzz
 fuzz: ## fuzz the configuration's parser, FUZZTIME=20s for each target
 	@for f in $$(sed -n 's/^func \(Fuzz[A-Za-z]*\).*/\1/p' internal/config/*_test.go); do \
