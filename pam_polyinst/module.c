@@ -284,6 +284,7 @@ static char *make_request(const struct call *call, bool in_place, int back, size
 	fprintf(f, "inplace=%d%c", in_place, 0);
 	fprintf(f, "back=%d%c", back >= 0, 0);
 	fprintf(f, "pid=%ld%c", (long)getpid(), 0);
+	fprintf(f, "tid=%ld%c", (long)syscall(SYS_gettid), 0);
 	fprintf(f, "ruid=%lu%c", (unsigned long)getuid(), 0);
 	for (int i = 0; i < call->argc; i++)
 		fprintf(f, "arg=%s%c", call->argv[i], 0);

@@ -17,10 +17,14 @@ func Close(req Request, host Host) {
 	c := &call{req: req, host: host}
 	defer c.close()
 	c.args, _ = config.ParseArgs(req.Args)
-	if err := c.removeTmpdirs(); err != nil {
+	free, err := c.leave()
+	if err != nil {
 		host.Log(hostconn.Warning, fmt.Sprintf("close: %v; `polyinst gc` removes what is left", err))
 	}
-	if req.Back {
+	if req.Back && !free {
+		c.debug("close: another session of this process is open: the host keeps its view")
+	}
+	if req.Back && free {
 		err := c.goBack()
 		if err == nil {
 			return
@@ -71,12 +75,24 @@ func (c *call) goBack() error {
 	return nil
 }
 
+// leave looks around, and removes the tmpdir instances of the view, unless
+// another session is open in it. free tells that none is.
+func (c *call) leave() (free bool, err error) {
+	if r := c.lookAround(); r != nil {
+		return true, r
+	}
+	if r := c.readHost(); r != nil {
+		return true, r
+	}
+	if !c.noteClosed() {
+		return false, nil
+	}
+	return true, c.removeTmpdirs()
+}
+
 // removeTmpdirs removes the tmpdir instances of the namespace that the host is
 // in, if it is ours and nobody else is left in it.
 func (c *call) removeTmpdirs() error {
-	if r := c.lookAround(); r != nil {
-		return r
-	}
 	if c.own == nil || len(c.own.Tmpdirs()) == 0 || !c.own.Stands() {
 		return nil
 	}

@@ -86,8 +86,14 @@ func (c *call) build(selection polyinst.Selection) *polyinst.Refusal {
 		}
 		return r
 	}
+	if r := c.alone(); r != nil {
+		return r
+	}
 	digest := selection.Digest(c.config.Namespace, c.security.Session)
 	if len(selection.Rules) > 0 && c.inItsView(digest) {
+		if err := c.noteOpened(); err != nil {
+			return hostFault(err)
+		}
 		c.stay("")
 		c.debug("the session is in its view already (mnt:[%d])", c.ns)
 		return nil
@@ -313,6 +319,9 @@ func (c *call) construct(selection polyinst.Selection, digest string, origin mnt
 		cwd, err = apply.WorkingDir(c.cwd, outer, c.who.UID)
 	}
 	if err == nil {
+		err = c.noteOpened()
+	}
+	if err == nil {
 		err = c.publish(id)
 	}
 	if err != nil {
@@ -331,6 +340,7 @@ func (c *call) construct(selection polyinst.Selection, digest string, origin mnt
 				_ = c.store.Remove(id)
 			}
 		}
+		c.noteClosed()
 		return nil
 	}
 	for _, s := range staged {

@@ -27,6 +27,7 @@ type Request struct {
 	Back                             bool     // at close: the host kept a way back, hostconn.BackFD
 	HostNS                           mntns.ID // the host's namespace before it unshared itself
 	HostPID                          int
+	HostThread                       int    // its thread that asks
 	HostUID                          uint32 // the host's real uid
 	Args                             []string
 }
@@ -68,8 +69,9 @@ type call struct {
 	entered  bool      // the worker is in that view
 	mounted  int       // attached in place
 
-	turn *record.User // scope "user": while it is this session's turn
-	view string       // scope "user": what the sessions that share have in common
+	turn   *record.User // scope "user": while it is this session's turn
+	view   string       // scope "user": what the sessions that share have in common
+	opener record.Host  // the note about the host's thread; Thread 0: not known
 
 	security  polyinst.Security
 	selection polyinst.Selection

@@ -152,6 +152,9 @@ func (c *call) joinShared(rec record.Record, outer []string) *polyinst.Refusal {
 			c.debug("polydir %q: the time of its last open is not kept: %v", p.Path, err)
 		}
 	}
+	if err := c.noteOpened(); err != nil {
+		return hostFault(err)
+	}
 	c.endTurn()
 	kinds := rec.Kinds()
 	if c.own != nil {
@@ -168,6 +171,7 @@ func (c *call) joinShared(rec record.Record, outer []string) *polyinst.Refusal {
 	err = c.host.Report(hostconn.Report{Action: c.action(), Code: hostconn.Success, NSTypes: kinds, Cwd: cwd, Priority: hostconn.Info, Text: b.String()})
 	if err != nil {
 		c.host.Log(hostconn.Err, err.Error())
+		c.noteClosed()
 	}
 	return nil
 }

@@ -9,6 +9,8 @@
  *   silent                     pass PAM_SILENT from here on
  * PAM:
  *   start auth acct cred open close end end-silent
+ *   handle:N                   go on with the Nth of eight handles (0 at first),
+ *                              each of which has its own user
  * What is around them:
  *   exec:CMD                   sh -c CMD as the user, in the session
  *   root-exec:CMD              the same as root
@@ -595,6 +597,22 @@ static bool setting(const char *step)
 	return false;
 }
 
+/* ---- several sessions ---- */
+
+static void step_handle(unsigned int n)
+{
+	static struct { pam_handle_t *pamh; const char *user; } handles[8];
+	static unsigned int now;
+
+	if (n >= sizeof handles / sizeof *handles)
+		die("handle");
+	handles[now].pamh = pamh;
+	handles[now].user = user;
+	now = n;
+	pamh = handles[now].pamh;
+	user = handles[now].user;
+}
+
 static bool surroundings(const char *name, const char *value)
 {
 	int a, b;
@@ -625,6 +643,8 @@ static bool surroundings(const char *name, const char *value)
 	} else if (strcmp(name, "unsharefs") == 0) {
 		if (unshare(CLONE_FS))
 			die("unshare");
+	} else if (strcmp(name, "handle") == 0) {
+		step_handle((unsigned int)atoi(value));
 	} else if (strcmp(name, "unpriv") == 0) {
 		become_user();
 	} else if (strcmp(name, "pause") == 0) {
