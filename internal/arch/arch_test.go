@@ -18,20 +18,21 @@ import (
 // layers from the bottom up: a package imports packages of lower layers, or of
 // its own, never of a higher one. docs/DESIGN.md has the table.
 var layers = [][]string{
-	{"config", "secontext", "seconfig"},
+	{"config", "secontext", "seconfig", "auditmsg"},
 	{"polyinst", "convert", "pamstack"},
-	{"dirfd", "mountfd", "mntns", "hostconn", "selinuxfs", "hook", "terminal", "program"},
+	{"dirfd", "mountfd", "mntns", "hostconn", "selinuxfs", "hook", "auditnl", "terminal", "program"},
 	{"record", "observe", "apply", "live", "reap"},
 	{"session"},
 }
 
 // mayMakeSystemCalls are the kernel packages, alone.
-var mayMakeSystemCalls = []string{"dirfd", "mountfd", "mntns", "hostconn", "selinuxfs", "hook", "terminal", "program"}
+var mayMakeSystemCalls = []string{"dirfd", "mountfd", "mntns", "hostconn", "selinuxfs", "hook", "auditnl", "terminal", "program"}
 
 // pure packages import nothing that could reach the system.
 var pure = map[string][]string{
 	"config":    {"bytes", "cmp", "errors", "fmt", "math", "slices", "sort", "strconv", "strings", "time", "unicode", "unicode/utf8", "github.com/BurntSushi/toml", "maps"},
 	"secontext": {"fmt", "strings"},
+	"auditmsg":  {"encoding/hex", "strconv", "strings"},
 	"pamstack":  {"fmt", "slices", "sort", "strconv", "strings", "pam_polyinst/internal/config"},
 	"polyinst":  {"time", "crypto/md5", "crypto/sha256", "encoding/hex", "errors", "fmt", "slices", "sort", "strconv", "strings", "pam_polyinst/internal/config"},
 }

@@ -255,7 +255,9 @@ func (c *call) joinHostView(outer []string) *polyinst.Refusal {
 		Priority: hostconn.Info, Text: fmt.Sprintf("session opened for %q in the host's view", c.who.User)})
 	if err != nil {
 		c.host.Log(hostconn.Err, err.Error())
+		return nil
 	}
+	c.auditOpened(nil, c.own.Host)
 	return nil
 }
 
@@ -343,6 +345,7 @@ func (c *call) construct(selection polyinst.Selection, digest string, origin mnt
 		c.noteClosed()
 		return nil
 	}
+	c.auditOpened(staged, id)
 	for _, s := range staged {
 		s.Close()
 	}
@@ -528,11 +531,15 @@ func (c *call) opened(staged []*apply.Staged, id mntns.ID) string {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		where := "tmpfs"
-		if s.Step.Source != polyinst.NewTmpfs {
-			where = s.Step.Parent + "/" + s.Step.Name
-		}
-		fmt.Fprintf(&b, " %s -> %s", s.Step.Path, where)
+		fmt.Fprintf(&b, " %s -> %s", s.Step.Path, instanceOf(s))
 	}
 	return b.String()
+}
+
+// instanceOf is the path of the instance; "tmpfs" where it has none.
+func instanceOf(s *apply.Staged) string {
+	if s.Step.Source == polyinst.NewTmpfs {
+		return "tmpfs"
+	}
+	return s.Step.Parent + "/" + s.Step.Name
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"pam_polyinst/internal/apply"
+	"pam_polyinst/internal/auditmsg"
 	"pam_polyinst/internal/config"
 	"pam_polyinst/internal/dirfd"
 	"pam_polyinst/internal/hostconn"
@@ -265,6 +266,7 @@ func (c *call) refuse(r *polyinst.Refusal) {
 	if c.rescued(r) {
 		_ = c.host.Report(hostconn.Report{Action: hostconn.Stay, Code: hostconn.Success, Priority: hostconn.Alert,
 			Text: fmt.Sprintf("rescue: %q is admitted WITHOUT private directories: %v", c.req.User, r)})
+		c.auditRefused(r, auditmsg.Rescue)
 		return
 	}
 	if !c.req.Silent {
@@ -276,6 +278,7 @@ func (c *call) refuse(r *polyinst.Refusal) {
 	}
 	_ = c.host.Report(hostconn.Report{Action: hostconn.Stay, Code: code, Priority: hostconn.Err,
 		Text: fmt.Sprintf("session refused for %q: %v", c.req.User, r)})
+	c.auditRefused(r, auditmsg.Open)
 }
 
 // denied tells whether a refusal comes from something that was not permitted.
