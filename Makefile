@@ -88,7 +88,7 @@ test-vm: build ## the stories that need a kernel of their own: SELinux, systemd
 .PHONY: test-cluster
 test-cluster: build-to-test ## the stories on a Slurm cluster, which `make test` has too where Slurm is installed
 	@dist/deps cluster
-	@$(suite) ./tests -run TestSlurm
+	@$(suite) ./tests -run 'TestSlurm|TestNetworkFS'
 
 .PHONY: fuzz
 fuzz: ## fuzz the configuration's parser, FUZZTIME=20s for each target

@@ -485,12 +485,13 @@ func makeNamed(parent dirfd.Dir, parentLabel string, step *polyinst.Step, s poly
 		return dir, nil
 	}
 	dir.Close()
-	if !dirfd.IsDenied(err) {
+	if !dirfd.IsDenied(err) && !dirfd.IsUnsupported(err) {
 		return dirfd.Dir{}, err
 	}
 	// SELinux's stock policies let a login program make directories in an
-	// instance parent, but not rename them; the lock tells all the same that
-	// it is not finished
+	// instance parent, but not rename them, and network filesystems cannot
+	// rename without replacing; the lock tells all the same that it is not
+	// finished
 	if err := parent.RemoveTree(temporary, nil); err != nil {
 		return dirfd.Dir{}, err
 	}

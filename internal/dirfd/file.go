@@ -222,6 +222,10 @@ func IsLimit(err error) bool { return errors.Is(err, unix.EMFILE) || errors.Is(e
 // IsDenied tells whether an error says that something is not permitted.
 func IsDenied(err error) bool { return errors.Is(err, fs.ErrPermission) }
 
+// IsUnsupported tells whether an error of Rename says that the filesystem cannot
+// rename without replacing (rename(2): EINVAL).
+func IsUnsupported(err error) bool { return errors.Is(err, unix.EINVAL) }
+
 // IsExist tells whether an error says that something is there already.
 func IsExist(err error) bool { return errors.Is(err, fs.ErrExist) }
 
