@@ -36,6 +36,15 @@ func TestAuditRecords(t *testing.T) {
 			`dir="/tmp" path="`+instance("alice")+`" service="pamhost" hostpid=[0-9]+ exe="[^"]*/pamhost" hostname=612062 addr=\? terminal="pts/7" res=success`)
 		host.Equal(h, "records", strings.Count(records, "op=polyinst:"), 1)
 
+		h.Config("[namespace]\nscope = \"user\"\n" + ownTmp)
+		first := h.PamHostCommand(script("open", "print:open", "pause")...).Start()
+		first.Expect(`"print"`)
+		_, records = sent("", script("open", "close", "end")...)
+		h.WaitLog("of the user's other sessions")
+		h.Match("of a session that joins the user's namespace", records, `op=polyinst:open acct="alice" mntns=[0-9]+ dir="/tmp" path="`+instance("alice")+`" .* res=success`)
+		first.Send("\n")
+		first.Wait()
+
 		h.MustRun("chmod", "755", instance(""))
 		tr, records = sent("", script("open", "end")...)
 		tr.RC("open", host.PAMSessionErr)

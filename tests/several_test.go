@@ -105,6 +105,19 @@ func TestSeveralAndNestedKeep(t *testing.T) {
 	})
 }
 
+// A process that has joined the namespace that another one made for the same
+// user is no different.
+func TestSeveralAndScopeUser(t *testing.T) {
+	severalStory(t, "[namespace]\nscope = \"user\"\n"+ownTmp, session+" unmount_on_close", func(h *host.Host) {
+		first := h.PamHostCommand(append(steps("alice+"), "print:open", "pause")...).Start()
+		first.Expect(`"print"`)
+		host.Equal(h, "views", views(h, h.PamHost(steps("alice+ ? bob+ ? alice- ? bob+ ? bob- ?")...)), "ok alice refused alice public ok bob public")
+		h.WaitLog(`session opened for "alice" .* of the user's other sessions`)
+		first.Send("\n")
+		first.Wait()
+	})
+}
+
 // The line twice in one stack, as by `su -`, opens and closes twice.
 func TestSeveralLinesInOneStack(t *testing.T) {
 	severalStory(t, ownTmp, session+" unmount_on_close\n"+session+" unmount_on_close", func(h *host.Host) {

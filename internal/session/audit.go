@@ -6,6 +6,7 @@ import (
 	"pam_polyinst/internal/auditnl"
 	"pam_polyinst/internal/mntns"
 	"pam_polyinst/internal/polyinst"
+	"pam_polyinst/internal/record"
 )
 
 // The audit trail is written when the host has its answer, and cannot change it:
@@ -20,6 +21,15 @@ func (c *call) auditOpened(staged []*apply.Staged, id mntns.ID) {
 			continue
 		}
 		m.Polydirs = append(m.Polydirs, auditmsg.Polydir{Path: s.Step.Path, Instance: instanceOf(s)})
+	}
+	c.audit(m)
+}
+
+// auditJoined is auditOpened for a namespace that other sessions of the user made.
+func (c *call) auditJoined(rec record.Record) {
+	m := auditmsg.Message{Operation: auditmsg.Open, Namespace: uint64(rec.NS), Success: true}
+	for _, p := range rec.Polydirs {
+		m.Polydirs = append(m.Polydirs, auditmsg.Polydir{Path: p.Path, Instance: p.Instance()})
 	}
 	c.audit(m)
 }

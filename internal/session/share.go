@@ -172,7 +172,9 @@ func (c *call) joinShared(rec record.Record, outer []string) *polyinst.Refusal {
 	if err != nil {
 		c.host.Log(hostconn.Err, err.Error())
 		c.noteClosed()
+		return nil
 	}
+	c.auditJoined(rec)
 	return nil
 }
 
