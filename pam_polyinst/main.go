@@ -49,13 +49,14 @@ func parse(fields map[string][]string) session.Request {
 	}
 	pid, _ := strconv.Atoi(first("pid"))
 	tid, _ := strconv.Atoi(first("tid"))
+	held, _ := strconv.Atoi(first("held"))
 	ns, _ := strconv.ParseUint(first("ns"), 10, 64)
 	uid, _ := strconv.ParseUint(first("ruid"), 10, 32)
 	return session.Request{
 		User: first("user"), Service: first("service"), TTY: first("tty"),
 		RUser: first("ruser"), RHost: first("rhost"),
 		Silent: first("silent") == "1", InPlace: first("inplace") == "1", Back: first("back") == "1",
-		HostNS: mntns.ID(ns), HostPID: pid, HostThread: tid, HostUID: uint32(uid), Args: fields["arg"],
+		HostNS: mntns.ID(ns), HostPID: pid, HostThread: tid, Held: held, HeldUser: first("helduser"), HostUID: uint32(uid), Args: fields["arg"],
 	}
 }
 

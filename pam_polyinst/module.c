@@ -61,7 +61,7 @@ enum {
 
 /* One message of the worker; the first byte says which (hostconn.go). CANNOT
  * comes from here: the worker says why Go will not answer. */
-enum { HELLO = 'H', DEADLINE = 'D', LOGLINE = 'L', TELL = 'U', MOUNTED = 'M', REPORT = 'R', CANNOT = 'X' };
+enum { HELLO = 'H', DEADLINE = 'D', LOGLINE = 'L', TELL = 'U', MOUNTED = 'M', COUNTS = 'N', REPORT = 'R', CANNOT = 'X' };
 
 /* What a report asks of the host. */
 enum { STAY = '-', JOIN = 'J', JOIN_KEEP_BACK = 'K', IN_PLACE = 'V', RETRY_IN_PLACE = 'P' };
@@ -89,6 +89,7 @@ struct call {
 
 struct answer {
 	bool hello;    /* the worker lives and pidfd stands for it */
+	bool counts;   /* the session is to be counted as open */
 	bool reported; /* report and text are its answer */
 	struct report report;
 	char text[MESSAGE_MAX];
@@ -261,6 +262,34 @@ worker(const struct call *call, int sock, int back, pid_t host, char *request, s
 
 /* ---- the host ----------------------------------------------------------- */
 
+/* How many sessions this thread has open in views of ours, and whose. A forked
+ * child has none open. The worker judges what that means. */
+static __thread struct { pid_t pid; int open; char *user; } held;
+
+static const char *user_of(const struct call *call)
+{
+	const void *user = NULL;
+	return pam_get_item(call->pamh, PAM_USER, &user) == PAM_SUCCESS && user ? user : "";
+}
+
+static void count_opened(const struct call *call)
+{
+	char *user = strdup(user_of(call));
+
+	if (!user)
+		return; /* not counted: as if it had been closed */
+	free(held.user);
+	held.open = held.pid == getpid() ? held.open + 1 : 1;
+	held.pid = getpid();
+	held.user = user;
+}
+
+static void count_closed(const struct call *call)
+{
+	if (held.pid == getpid() && held.open > 0 && strcmp(held.user, user_of(call)) == 0)
+		held.open--;
+}
+
 /* The question, as strings "key=value" each with its NUL. */
 static char *make_request(const struct call *call, bool in_place, int back, size_t *length)
 {
@@ -286,6 +315,8 @@ static char *make_request(const struct call *call, bool in_place, int back, size
 	fprintf(f, "pid=%ld%c", (long)getpid(), 0);
 	fprintf(f, "tid=%ld%c", (long)syscall(SYS_gettid), 0);
 	fprintf(f, "ruid=%lu%c", (unsigned long)getuid(), 0);
+	if (held.pid == getpid() && held.open > 0)
+		fprintf(f, "held=%d%chelduser=%s%c", held.open, 0, held.user, 0);
 	for (int i = 0; i < call->argc; i++)
 		fprintf(f, "arg=%s%c", call->argv[i], 0);
 	bool failed = ferror(f);
@@ -381,6 +412,9 @@ static bool receive(const struct call *call, int sock, struct answer *a, int64_t
 			a->mounts[a->mounted++] = fd;
 			fd = -1;
 		}
+		break;
+	case COUNTS:
+		a->counts = true;
 		break;
 	case CANNOT:
 		memcpy(a->why, buf + 1, (size_t)n);
@@ -533,14 +567,13 @@ static void dismiss(const struct call *call, int *sock, pid_t pid, struct answer
  * the host's view: the rule of last resort, told in pam_polyinst(8). */
 static int no_answer(const struct call *call, const char *why, int error)
 {
-	const void *user = NULL;
 	const char *colon = error ? ": " : "", *strerr = error ? strerror(error) : "";
 
 	if (!call->open) {
 		pam_syslog(call->pamh, LOG_WARNING, "close: %s%s%s; `polyinst gc` removes what is left", why, colon, strerr);
 		return PAM_SUCCESS;
 	}
-	if (pam_get_item(call->pamh, PAM_USER, &user) == PAM_SUCCESS && user && strcmp(user, "root") == 0) {
+	if (strcmp(user_of(call), "root") == 0) {
 		pam_syslog(call->pamh, LOG_ALERT, "rescue: root is admitted WITHOUT private directories: %s%s%s", why, colon, strerr);
 		return PAM_SUCCESS;
 	}
@@ -621,6 +654,8 @@ static int converse(const struct call *call, bool in_place, bool *retry)
 	}
 	*retry = a->report.action == RETRY_IN_PLACE;
 	result = a->report.code;
+	if (call->open && result == PAM_SUCCESS && a->counts)
+		count_opened(call);
 	if (a->text[0])
 		pam_syslog(call->pamh, a->report.priority & LOG_PRIMASK, "%s", a->text);
 	if (a->tell[0] && !(call->flags & PAM_SILENT))
@@ -667,5 +702,6 @@ int pam_sm_close_session(pam_handle_t *pamh, int flags, int argc, const char **a
 	 * it could do, and what is left `polyinst gc` removes */
 	if (geteuid() != 0)
 		return PAM_SUCCESS;
+	count_closed(&call);
 	return answer(&call);
 }

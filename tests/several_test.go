@@ -2,7 +2,6 @@ package tests
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -154,22 +153,12 @@ func TestSeveralThreads(t *testing.T) {
 	})
 }
 
-// A note about a host that ended without closing is about nobody else.
-func TestSeveralAfterKilled(t *testing.T) {
+// What a process counts is not its child's: that has a view, and sessions, of its
+// own.
+func TestSeveralAndFork(t *testing.T) {
 	severalStory(t, ownTmp, session, func(h *host.Host) {
-		h.PamHost(steps("alice+")...).RC("open", host.PAMSuccess)
-		left := strings.Fields(h.Sh("cd /run/polyinst; ls -d host.*"))
-		if len(left) != 1 {
-			t.Fatalf("notes: %v", left)
-		}
-		// a process with that number, at another time: the numbers go up
-		note, n := h.ReadFile("/run/polyinst/"+left[0]), strings.TrimPrefix(left[0], "host.")
-		for i := range 300 {
-			thread := strconv.Itoa(i)
-			h.WriteFile("/run/polyinst/host."+thread, strings.Replace(note, `"Thread":`+n, `"Thread":`+thread, 1), 0o600)
-		}
-		h.PamHost(steps("bob+ ? bob-")...).RC("open", host.PAMSuccess)
-		h.MustRun("polyinst", "gc")
-		host.Equal(h, "notes after gc", h.Sh("cd /run/polyinst; ls -d host.* 2>/dev/null || :"), "")
+		words := append(steps("alice+ ?"), "fork")
+		words = append(append(append(words, steps("bob+ ? bob-")...), "join"), steps("?")...)
+		host.Equal(h, "views", views(h, h.PamHost(words...)), "ok alice ok bob alice")
 	})
 }

@@ -78,6 +78,10 @@ func (c Conn) Deadline(ms uint32) {
 	_ = c.send(binary.NativeEndian.AppendUint32([]byte{'D'}, ms), nil)
 }
 
+// Counts says that the session stands in a view of ours, so that the host counts
+// it as open.
+func (c Conn) Counts() { _ = c.send([]byte{'N'}, nil) }
+
 // Mounted hands a mount to the host, which detaches it should this process end
 // without an answer.
 func (c Conn) Mounted(m dirfd.Dir) {

@@ -350,10 +350,6 @@ func forgetEnded(store record.Store, records []record.Named) error {
 		errs = append(errs, store.Forget(r))
 	}
 	errs = append(errs, store.TidyUsers(func(ns mntns.ID) bool { return used[ns] }))
-	errs = append(errs, store.ForgetHosts(func(thread int) uint64 {
-		start, _ := mntns.ThreadStart(thread)
-		return start
-	}))
 	return errors.Join(append(errs, store.Tidy())...)
 }
 

@@ -78,14 +78,11 @@ func (c *call) goBack() error {
 // leave looks around, and removes the tmpdir instances of the view, unless
 // another session is open in it. free tells that none is.
 func (c *call) leave() (free bool, err error) {
+	if c.req.Held > 0 {
+		return false, nil
+	}
 	if r := c.lookAround(); r != nil {
 		return true, r
-	}
-	if r := c.readHost(); r != nil {
-		return true, r
-	}
-	if !c.noteClosed() {
-		return false, nil
 	}
 	return true, c.removeTmpdirs()
 }

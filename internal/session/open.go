@@ -91,9 +91,7 @@ func (c *call) build(selection polyinst.Selection) *polyinst.Refusal {
 	}
 	digest := selection.Digest(c.config.Namespace, c.security.Session)
 	if len(selection.Rules) > 0 && c.inItsView(digest) {
-		if err := c.noteOpened(); err != nil {
-			return hostFault(err)
-		}
+		c.counts()
 		c.stay("")
 		c.debug("the session is in its view already (mnt:[%d])", c.ns)
 		return nil
@@ -321,9 +319,6 @@ func (c *call) construct(selection polyinst.Selection, digest string, origin mnt
 		cwd, err = apply.WorkingDir(c.cwd, outer, c.who.UID)
 	}
 	if err == nil {
-		err = c.noteOpened()
-	}
-	if err == nil {
 		err = c.publish(id)
 	}
 	if err != nil {
@@ -331,6 +326,7 @@ func (c *call) construct(selection polyinst.Selection, digest string, origin mnt
 		return hostFault(err)
 	}
 	defer cwd.Close()
+	c.counts()
 	err = c.host.Report(hostconn.Report{Action: c.action(), Code: hostconn.Success, NSTypes: c.joins(before),
 		Cwd: cwd, Priority: hostconn.Info, Text: c.opened(staged, id)})
 	if err != nil {
@@ -342,7 +338,6 @@ func (c *call) construct(selection polyinst.Selection, digest string, origin mnt
 				_ = c.store.Remove(id)
 			}
 		}
-		c.noteClosed()
 		return nil
 	}
 	c.auditOpened(staged, id)

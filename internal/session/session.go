@@ -29,6 +29,8 @@ type Request struct {
 	HostNS                           mntns.ID // the host's namespace before it unshared itself
 	HostPID                          int
 	HostThread                       int    // its thread that asks
+	Held                             int    // sessions that this thread has open in a view of ours, without this one
+	HeldUser                         string // whose they are
 	HostUID                          uint32 // the host's real uid
 	Args                             []string
 }
@@ -41,6 +43,8 @@ type Host interface {
 	// Mounted hands over a mount that will be attached in the host's own
 	// namespace, which takes it off if this process ends without an answer.
 	Mounted(dirfd.Dir)
+	// Counts has the host count this session as open.
+	Counts()
 	// Report sends the answer; an error says that the host did not enter
 	// the new view.
 	Report(hostconn.Report) error
@@ -70,9 +74,8 @@ type call struct {
 	entered  bool      // the worker is in that view
 	mounted  int       // attached in place
 
-	turn   *record.User // scope "user": while it is this session's turn
-	view   string       // scope "user": what the sessions that share have in common
-	opener record.Host  // the note about the host's thread; Thread 0: not known
+	turn *record.User // scope "user": while it is this session's turn
+	view string       // scope "user": what the sessions that share have in common
 
 	security  polyinst.Security
 	selection polyinst.Selection

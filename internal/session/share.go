@@ -152,10 +152,8 @@ func (c *call) joinShared(rec record.Record, outer []string) *polyinst.Refusal {
 			c.debug("polydir %q: the time of its last open is not kept: %v", p.Path, err)
 		}
 	}
-	if err := c.noteOpened(); err != nil {
-		return hostFault(err)
-	}
 	c.endTurn()
+	c.counts()
 	kinds := rec.Kinds()
 	if c.own != nil {
 		kinds |= c.own.Kinds()
@@ -171,7 +169,6 @@ func (c *call) joinShared(rec record.Record, outer []string) *polyinst.Refusal {
 	err = c.host.Report(hostconn.Report{Action: c.action(), Code: hostconn.Success, NSTypes: kinds, Cwd: cwd, Priority: hostconn.Info, Text: b.String()})
 	if err != nil {
 		c.host.Log(hostconn.Err, err.Error())
-		c.noteClosed()
 		return nil
 	}
 	c.auditJoined(rec)
