@@ -126,7 +126,7 @@ func (c *call) build(selection polyinst.Selection) *polyinst.Refusal {
 			return r
 		}
 		outer = c.own.Paths()
-		if len(selection.Rules) == 0 || c.nested() == config.NestedEscape {
+		if selection.LeavesOnly(c.nested()) {
 			return c.joinHostView(outer)
 		}
 	}
@@ -181,11 +181,7 @@ func (c *call) nested() config.Nested {
 // base decides what the session is built from: only where the host process is
 // in a namespace of ours there is a choice.
 func (c *call) base(selection polyinst.Selection) base {
-	if c.own == nil || c.nested() == config.NestedKeep || c.req.InPlace {
-		return stayHere
-	}
-	if c.nested() == config.NestedReplace && len(selection.Rules) == 0 && !selection.Exempt() {
-		// a rule that does not apply because of its services is no exemption
+	if c.own == nil || c.req.InPlace || selection.Base(c.nested()) == polyinst.OwnView {
 		return stayHere
 	}
 	// all that the outermost session was given of its own returns together

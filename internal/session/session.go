@@ -296,14 +296,10 @@ func (c *call) rescued(r *polyinst.Refusal) bool {
 	if !c.known && c.identify() != nil {
 		return false
 	}
-	if c.who.UID != 0 && c.security.Enforcing && c.selection.ByContext() {
-		// an enforced level is no comfort that one can be rescued without
-		return false
-	}
 	if c.config == nil {
 		return c.who.UID == 0 || polyinst.Rescued(r, c.who, c.args.Rescue)
 	}
-	return polyinst.Rescued(r, c.who, c.config.Namespace.Rescue, c.args.Rescue)
+	return c.selection.Admitted(r, c.who, c.security, c.config.Namespace.Rescue, c.args.Rescue)
 }
 
 func (c *call) stay(text string) {
