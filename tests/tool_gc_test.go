@@ -82,3 +82,32 @@ func TestGcLooksAgainUnderTheLock(t *testing.T) {
 		}
 	})
 }
+
+// Long work shows a bar with its total on a terminal, and nowhere else. strace
+// makes it long.
+func TestProgressBar(t *testing.T) {
+	story(t, ownTmp, []string{"su"}, func(h *host.Host) {
+		h.Need("strace")
+		for i := range 4 {
+			h.Mkdir(fmt.Sprint(parent, "/.new.user", i), 0o700, 0, 0)
+			h.Mkdir(fmt.Sprint(parent, "/user", i), 0o1777, 0, 0)
+		}
+		slow := "strace -f -qq -o /dev/null -e trace=getdents64,unlinkat -e inject=getdents64,unlinkat:delay_enter=150000"
+		for i := range 4 {
+			slow += fmt.Sprint(" -P ", parent, "/user", i)
+		}
+		slow += " -P " + parent + " polyinst "
+		for command, total := range map[string]string{"list --instances": `summing up \(\d+ entr\w+\) .*\d/8`, "gc": `removing \(\d+ entr\w+\) .*\d/4`} {
+			r := h.Sh(slow + command + " 2>&1 >/dev/null")
+			host.Equal(h, command+": not on a terminal", r, "")
+			if command == "gc" { // again, with something to do
+				for i := range 4 {
+					h.Mkdir(fmt.Sprint(parent, "/.new.user", i), 0o700, 0, 0)
+				}
+			}
+			p := h.OnPty("sh", "-c", "TERM=xterm "+slow+command)
+			p.Expect(total)
+			p.Wait()
+		}
+	})
+}

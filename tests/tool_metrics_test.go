@@ -41,33 +41,3 @@ func TestMetrics(t *testing.T) {
 		a.Kill()
 	})
 }
-
-// --help of every command fits a screen and has an example; completions are
-// there for three shells; exit codes are as documented.
-func TestHelp(t *testing.T) {
-	host.Run(t, func(h *host.Host) {
-		h.Install()
-		for _, name := range []string{"", "check", "explain", "prepare", "try", "list", "enter", "real", "gc", "metrics", "convert"} {
-			args := append([]string{"polyinst"}, strings.Fields(name+" --help")...)
-			out := h.MustRun(args...)
-			lines := strings.Split(out, "\n")
-			if len(lines) > 40 || !strings.Contains(out, "Examples:") {
-				t.Errorf("%s --help: %d lines, an example: %v", name, len(lines), strings.Contains(out, "Examples:"))
-			}
-			for _, line := range lines {
-				if len(line) > 100 {
-					t.Errorf("%s --help: %d columns: %s", name, len(line), line)
-				}
-			}
-			host.Equal(h, name+": unknown flag", h.Cmd(strings.Fields("polyinst "+name+" --nothing")...).Code, 2)
-		}
-		for _, shell := range []string{"bash", "zsh", "fish"} {
-			if len(h.MustRun("polyinst", "completion", shell)) < 1000 {
-				t.Errorf("no completion for %s", shell)
-			}
-		}
-		h.MustRun("sh", "-c", "polyinst completion bash | bash -n")
-		host.Equal(h, "an unknown command", h.Cmd("polyinst", "chekc").Code, 2)
-		h.Match("completion of a user", h.MustRun("polyinst", "__complete", "try", "ro"), `(?m)^root$`)
-	})
-}

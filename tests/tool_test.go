@@ -46,24 +46,3 @@ func TestExampleFile(t *testing.T) {
 		}
 	})
 }
-
-// explain says what the module then does, and changes nothing.
-func TestExplain(t *testing.T) {
-	story(t, ownTmp, []string{"su"}, func(h *host.Host) {
-		h.AddUser("alice")
-		out := h.MustRun("polyinst", "explain", "alice", "--service", "su")
-		h.Match("the rule", out, `/tmp +yes +the user is in no entry of except +.*namespace\.conf:2`)
-		h.Match("the plan", out, `cover "/tmp" with new instance "/var/lib/polyinst/tmp/alice"`)
-		if h.Exists(instance("alice")) {
-			t.Error("explain made the instance")
-		}
-		h.MustRun("su", "alice", "-c", "true")
-		h.Match("then", h.MustRun("polyinst", "explain", "alice"), `cover "/tmp" with existing instance`)
-		h.Match("root", h.MustRun("polyinst", "explain", "root"), `(?s)except lists "root".*nothing applies`)
-		h.MustRun("chmod", "755", parent)
-		r := h.Cmd("polyinst", "explain", "alice")
-		host.Equal(h, "exit status", r.Code, 1)
-		h.Match("a fault of the machine", r.Stdout, `REFUSED: polydir "/tmp": .*0755`)
-		host.Equal(h, "an unknown account", h.Cmd("polyinst", "explain", "nobody-here").Code, 1)
-	})
-}

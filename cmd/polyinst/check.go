@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -26,7 +27,7 @@ func checkCommand() *cobra.Command {
 	var o checkOptions
 	cmd := &cobra.Command{
 		Use:   "check [FILE]",
-		Short: "print every problem of the configuration, the machine and the PAM stacks",
+		Short: "every problem of the configuration, machine and PAM stacks",
 		Long: `Check reads the configuration as the module does, and prints every problem as
 FILE:LINE:COL: message on standard error; then, as root, what on this machine
 would keep a session from opening. With FILE, that is the main file; drop-ins
@@ -157,8 +158,13 @@ func check(conf string, o checkOptions) error {
 	return nil
 }
 
+// number is a count with its noun, in the plural where it is not one.
 func number(n int, what string) string {
-	if n != 1 {
+	switch stem, y := strings.CutSuffix(what, "y"); {
+	case n == 1:
+	case y:
+		what = stem + "ies"
+	default:
 		what += "s"
 	}
 	return fmt.Sprintf("%d %s", n, what)

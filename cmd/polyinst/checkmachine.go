@@ -16,6 +16,7 @@ import (
 	"pam_polyinst/internal/observe"
 	"pam_polyinst/internal/pamstack"
 	"pam_polyinst/internal/polyinst"
+	"pam_polyinst/internal/record"
 	"pam_polyinst/internal/selinuxfs"
 )
 
@@ -35,6 +36,9 @@ func checkMachine(c *config.Config, files observe.Files, conf string) ([]remark,
 	var out []remark
 	if !mntns.KernelAtLeast(5, 14) {
 		out = append(out, at(whole, pamstack.Error, "this kernel is %s: pam_polyinst needs Linux 5.14 or later", mntns.Kernel()))
+	}
+	if err := record.Possible(); err != nil {
+		out = append(out, at(whole, pamstack.Error, "the records of sessions: %s", words(err)))
 	}
 	out = append(out, checkSELinux(whole)...)
 	out = append(out, checkLists(c)...)
@@ -208,8 +212,13 @@ func checkInit(step polyinst.Step, p *config.Polydir) []remark {
 	if step.Init == nil {
 		return nil
 	}
-	if _, err := hook.Check(step.Init.Path); err != nil {
-		return []remark{at(keyOf(p, "init"), pamstack.Error, "polydir %q: %v", step.Path, err)}
+	_, err := hook.Check(step.Init.Path)
+	switch {
+	case dirfd.IsNotExist(err):
+		return []remark{at(keyOf(p, "init"), pamstack.Error, "polydir %q: init script %q: does not exist", step.Path, step.Init.Path)}
+	case err != nil:
+		what := strings.Replace(err.Error(), "trust "+step.Init.Path+": ", "", 1)
+		return []remark{at(keyOf(p, "init"), pamstack.Error, "polydir %q: %s", step.Path, what)}
 	}
 	return nil
 }
@@ -258,23 +267,23 @@ func checkList(p *config.Polydir, list config.UserList, without string) []remark
 			_, err := user.LookupGroup(u.Name)
 			var unknown user.UnknownGroupError
 			if errors.As(err, &unknown) {
-				say(u.Pos, pamstack.Warning, "there is no group %q: %s", u.Name, without)
+				say(u.Pos, pamstack.Warning, "there is no group %q: %s%s", u.Name, without, meant(u.Name, groups(), ""))
 			} else if err != nil {
 				say(u.Pos, pamstack.Error, "the group %q cannot be looked up, and then every session is refused: %v", u.Name, err)
 			}
 		case config.UserName:
 			var unknown user.UnknownUserError
 			if _, err := user.Lookup(u.Name); errors.As(err, &unknown) {
-				say(u.Pos, pamstack.Warning, "there is no account %q", u.Name)
+				say(u.Pos, pamstack.Warning, "there is no account %q%s", u.Name, meant(u.Name, accounts(), ""))
 			}
 		}
 	}
 	return out
 }
 
-// checkPAM judges the stacks of a directory, with what the vendor supplies if
+// readStacks reads the stacks of a directory, with what the vendor supplies if
 // it is the machine's own.
-func checkPAM(c *config.Config, dir string) ([]remark, error) {
+func readStacks(dir string) (pamstack.Dir, error) {
 	stacks := pamstack.Dir{}
 	dirs := []string{dir}
 	if filepath.Clean(dir) == pamDir {
@@ -296,6 +305,15 @@ func checkPAM(c *config.Config, dir string) ([]remark, error) {
 			}
 			stacks[n.Name()] = pamstack.File{Path: path, Data: data}
 		}
+	}
+	return stacks, nil
+}
+
+// checkPAM judges the stacks of a directory.
+func checkPAM(c *config.Config, dir string) ([]remark, error) {
+	stacks, err := readStacks(dir)
+	if err != nil {
+		return nil, err
 	}
 	m := pamstack.Machine{Stacks: stacks, Config: c,
 		Krb5:   readGlobs("/etc/krb5.conf", "/etc/krb5.conf.d/*"),

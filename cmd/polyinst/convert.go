@@ -31,6 +31,7 @@ const (
 
 func convertCommand() *cobra.Command {
 	var pam, vendor string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "convert [FILE...]",
 		Short: "translate a configuration of pam_namespace, and its PAM lines",
@@ -46,27 +47,50 @@ with which it does not load: decide, correct, remove that line.`,
   polyinst convert --pam
   polyinst convert /etc/pam.d/sshd > sshd.new`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return convertFiles(args, pam, vendor, cmd.Flags().Changed("pam"))
+			return convertFiles(args, pam, vendor, cmd.Flags().Changed("pam"), asJSON)
 		},
 	}
 	cmd.Flags().StringVar(&pam, "pam", "", "convert the lines in the PAM files of `DIR`")
 	cmd.Flags().Lookup("pam").NoOptDefVal = peerPAM
 	cmd.Flags().StringVar(&vendor, "vendordir", peerVendor, "pam_namespace's vendor `DIR`")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
-func convertFiles(paths []string, pamDir, vendor string, wantPAM bool) error {
+// converted is the schema of convert --json.
+type converted struct {
+	Schema  int          `json:"schema"`
+	Text    string       `json:"text"`
+	Remarks []convertSay `json:"remarks"`
+}
+
+type convertSay struct {
+	File    string `json:"file"` // empty: about the conversion as a whole
+	Line    int    `json:"line"` // 0: the file as a whole
+	Refused bool   `json:"refused"`
+	Message string `json:"message"`
+}
+
+func convertFiles(paths []string, pamDir, vendor string, wantPAM, asJSON bool) error {
 	in, err := convertInput(paths, pamDir, vendor, wantPAM)
 	if err != nil {
 		return err
 	}
 	refused := false
+	out := converted{schema, "", []convertSay{}}
 	show := func(r convert.Result, text string) {
+		refused = refused || r.Refused()
+		if asJSON {
+			out.Text += text
+			for _, m := range r.Remarks {
+				out.Remarks = append(out.Remarks, convertSay{m.File, m.Line, m.Refused, m.Text})
+			}
+			return
+		}
 		fmt.Print(text)
 		for _, m := range r.Remarks {
 			fmt.Fprintln(os.Stderr, m)
 		}
-		refused = refused || r.Refused()
 	}
 	if len(in.conf) > 0 {
 		r := convert.Config(in.conf, peerFacts(vendor))
@@ -82,6 +106,11 @@ func convertFiles(paths []string, pamDir, vendor string, wantPAM bool) error {
 			show(r, r.Text)
 		default:
 			show(r, r.Text)
+		}
+	}
+	if asJSON {
+		if err := printJSON(out); err != nil {
+			return err
 		}
 	}
 	if refused {

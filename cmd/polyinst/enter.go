@@ -52,8 +52,8 @@ func realCommand() *cobra.Command {
 		Short: "run a command, as root, in the host's own view",
 		Long: `Real leaves a private namespace: it joins the view of process 1 and runs COMMAND
 there, or a shell. The exit status is that of COMMAND.`,
-		Example: `  sudo polyinst real
-  sudo polyinst real -- ls -la /tmp`,
+		Example: `  polyinst real
+  polyinst real -- ls -la /tmp`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if n := cmd.ArgsLenAtDash(); n > 0 || n < 0 && len(args) > 0 {
 				return usageError{errors.New("a command stands behind `--`: polyinst real [-- COMMAND...]")}

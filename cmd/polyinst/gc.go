@@ -93,17 +93,19 @@ func gc(conf string, options reap.Options, asJSON bool) error {
 	if options.DryRun {
 		verb = "would remove"
 	}
-	progress := newCounter("removing, entries")
+	progress := newProgress("removing", 0)
 	say := func(format string, args ...any) {
-		progress.done()
+		progress.hide()
 		if !asJSON {
 			fmt.Printf(format, args...)
 		}
 	}
-	options.Progress = progress.step
+	options.Begin = func(total int) { progress.total = total }
+	options.Progress = progress.entry
 	options.Removed = func(path, why string) {
 		out.Removed = append(out.Removed, verdict{path, why})
 		say("%s %s: %s\n", verb, plain(path), why)
+		progress.instance()
 	}
 	options.Kept = func(path, why string) {
 		out.Kept = append(out.Kept, verdict{path, why})
@@ -114,7 +116,7 @@ func gc(conf string, options reap.Options, asJSON bool) error {
 		where = append(where, reap.Parent{Path: p.path, Prefix: p.prefix})
 	}
 	err := reap.Collect(where, options)
-	progress.done()
+	progress.hide()
 	if asJSON {
 		err = errors.Join(err, printJSON(out))
 	} else {

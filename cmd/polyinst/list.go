@@ -171,19 +171,20 @@ func listInstances(conf string, sizes, asJSON bool) error {
 		return err
 	}
 	out := []instanceJSON{}
-	progress := newCounter("summing up, entries")
+	progress := newProgress("summing up", len(all))
 	for _, i := range all {
 		j := describe(i)
 		if sizes {
-			if u, err := i.Usage(progress.step); err != nil {
+			if u, err := i.Usage(progress.entry); err != nil {
 				j.Partial = true
 			} else {
 				j.Bytes, j.Entries, j.Partial = &u.Bytes, &u.Entries, u.Partial
 			}
+			progress.instance()
 		}
 		out = append(out, j)
 	}
-	progress.done()
+	progress.hide()
 	switch {
 	case asJSON:
 		err = printJSON(struct {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"pam_polyinst/internal/config"
 	"pam_polyinst/internal/dirfd"
@@ -35,28 +36,24 @@ func run(args []string) int {
 	root := &cobra.Command{
 		Use:   "polyinst",
 		Short: "private directories per session: check, prepare, look, clean up",
-		Long: `polyinst looks after the private directories of pam_polyinst, by the very
-functions that the module uses.
-
-Exit status: 0 done, and nothing is wrong; 1 there are problems, or something
-could not be done; 2 the command line is wrong; enter and real: that of COMMAND.`,
-		Example: `  polyinst check --pam         is all as it must be?
-  polyinst explain alice       what would alice's session get, and why?
-  polyinst try alice           a rehearsal, without touching /etc/pam.d
-  polyinst list                who is in which private directories?
-  polyinst enter alice         a root shell in alice's view
-  polyinst gc --dry-run        what would be cleaned up?`,
-		Version:       version,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args:          noSuchCommand,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: `  polyinst check --pam       is all as it must be?
+  polyinst explain alice     what would alice's session get, and why?
+  polyinst list              who is in which private directories?`,
+		Version:           version,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		Args:              noSuchCommand,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
+	root.SetHelpTemplate(helpTemplate)
+	root.SetUsageTemplate(helpTemplate)
+	root.SetHelpCommand(helpCommand(root))
 	root.SetArgs(args)
-	root.SuggestionsMinimumDistance = 2
 	usage := false
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { usage = true; return err })
-	root.AddCommand(checkCommand(), explainCommand(), prepareCommand(), tryCommand(), listCommand(), enterCommand(), realCommand(), gcCommand(), metricsCommand(), convertCommand())
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { usage = true; return flagError(cmd, err) })
+	root.AddCommand(checkCommand(), editCommand(), explainCommand(), tryCommand(), prepareCommand(), listCommand(), enterCommand(),
+		realCommand(), gcCommand(), metricsCommand(), convertCommand(), completionCommand())
 	err := root.Execute()
 	switch {
 	case err == nil:
@@ -72,6 +69,72 @@ could not be done; 2 the command line is wrong; enter and real: that of COMMAND.
 	return exitFound
 }
 
+func init() { cobra.EnableCommandSorting = false } // they stand in the order in which one needs them
+
+// helpTemplate fits a screen of 80 columns and 24 lines for every command;
+// TestHelp holds that.
+const helpTemplate = `{{with .Long}}{{. | trimTrailingWhitespaces}}
+
+{{end}}Usage: {{if .HasAvailableSubCommands}}polyinst COMMAND [flags] [arguments]
+
+{{range .Commands}}{{if .IsAvailableCommand}}  {{rpad .Name 11}}{{.Short}}
+{{end}}{{end}}{{else}}{{.UseLine}}
+{{end}}{{if .HasExample}}
+{{if .HasAvailableSubCommands}}{{else}}Examples:
+{{end}}{{.Example}}
+{{end}}{{if .HasAvailableSubCommands}}
+polyinst COMMAND --help says more about a command, polyinst(8) all.
+Exit status: 0 all is well, 1 something is not, 2 the command line is wrong.
+{{else if .HasAvailableLocalFlags}}
+Flags:
+{{.LocalFlags.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}
+{{end}}`
+
+// helpCommand is "polyinst help COMMAND".
+func helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:    "help [COMMAND]",
+		Short:  "the help of a command",
+		Hidden: true,
+		Args:   atMostOne,
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, _, err := root.Find(args)
+			if err != nil {
+				return usageError{err}
+			}
+			if cmd == root && len(args) > 0 {
+				return noSuchCommand(root, args)
+			}
+			cmd.InitDefaultHelpFlag()
+			cmd.InitDefaultVersionFlag()
+			return cmd.Help()
+		},
+	}
+}
+
+func completionCommand() *cobra.Command {
+	shells := map[string]func(*cobra.Command) error{
+		"bash": func(root *cobra.Command) error { return root.GenBashCompletionV2(os.Stdout, true) },
+		"zsh":  func(root *cobra.Command) error { return root.GenZshCompletion(os.Stdout) },
+		"fish": func(root *cobra.Command) error { return root.GenFishCompletion(os.Stdout, true) },
+	}
+	return &cobra.Command{
+		Use:   "completion bash|zsh|fish",
+		Short: "print what makes the shell complete commands and names",
+		Long:  `Completion prints a script for the shell. The packages install all three.`,
+		Example: `  polyinst completion bash > /etc/bash_completion.d/polyinst
+  source <(polyinst completion bash)        in this shell only`,
+		ValidArgs: []string{"bash", "zsh", "fish"},
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 || shells[args[0]] == nil {
+				return usageError{errors.New("which shell? polyinst completion bash|zsh|fish")}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return shells[args[0]](cmd.Root()) },
+	}
+}
+
 // words is an error without the name of the check that found it: that a path is
 // not to be trusted, its reason says.
 func words(err error) string { return strings.TrimPrefix(err.Error(), "trust ") }
@@ -84,11 +147,42 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	hint := "; polyinst --help lists them"
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		hint = fmt.Sprintf(", did you mean %q?", near[0])
+	var names []string
+	for _, c := range cmd.Commands() {
+		names = append(names, c.Name())
 	}
-	return usageError{fmt.Errorf("unknown command %q%s", args[0], hint)}
+	return usageError{fmt.Errorf("unknown command %q%s", args[0], meant(args[0], names, "; polyinst --help lists them"))}
+}
+
+// meant is a hint with the word that is nearest to a mistyped one, or else
+// instead.
+func meant(word string, words []string, instead string) string {
+	if near := config.Nearest(word, words); near != "" {
+		return fmt.Sprintf(", did you mean %q?", near)
+	}
+	return instead
+}
+
+// flagError adds to an error of the flags where help is.
+func flagError(cmd *cobra.Command, err error) error {
+	help := "; " + cmd.CommandPath() + " --help lists the flags"
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		help = meant(unknown.GetSpecifiedName(), names, help)
+		if strings.HasSuffix(help, "?") {
+			help = strings.Replace(help, `mean "`, `mean "--`, 1)
+		}
+	}
+	what, _, _ := strings.Cut(err.Error(), ": strconv.") // Go's words for a value of another type
+	return errors.New(what + help)
+}
+
+// noSuchAccount is a refusal of a name that the directory does not know, with
+// the one that was perhaps meant.
+func noSuchAccount(name string) error {
+	return fmt.Errorf("the account %q does not exist%s", name, meant(name, accounts(), ""))
 }
 
 // users completes the name of an account.
@@ -100,6 +194,13 @@ func users(_ *cobra.Command, args []string, begin string) ([]string, cobra.Shell
 		}
 	}
 	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeUsers completes a flag's value with the name of an account.
+func completeUsers(cmd *cobra.Command, flag string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, func(c *cobra.Command, _ []string, begin string) ([]string, cobra.ShellCompDirective) {
+		return users(c, nil, begin)
+	})
 }
 
 func atMostOne(_ *cobra.Command, args []string) error {
@@ -133,7 +234,7 @@ func load(conf string, trusted bool) (*config.Config, observe.Files, error) {
 func read(conf string, trusted bool) (*config.Config, observe.Files, config.Problems, error) {
 	files, err := observe.ConfigFiles(conf, trusted)
 	if dirfd.IsNotExist(err) && conf == "" {
-		return nil, files, nil, fmt.Errorf("%w: there is no configuration; begin with namespace.conf.example, or `polyinst convert` for pam_namespace's", err)
+		return nil, files, nil, fmt.Errorf("there is no configuration: %s/namespace.conf does not exist: begin with `polyinst edit`, or with `polyinst convert` if this machine uses pam_namespace", observe.ConfigDir)
 	}
 	if err != nil {
 		return nil, files, nil, err
@@ -143,5 +244,5 @@ func read(conf string, trusted bool) (*config.Config, observe.Files, config.Prob
 }
 
 func confFlag(cmd *cobra.Command, conf *string) {
-	cmd.Flags().StringVar(conf, "conf", "", "another main file, as conf= on the PAM line")
+	cmd.Flags().StringVar(conf, "conf", "", "another main `FILE`, as conf= on the PAM line")
 }

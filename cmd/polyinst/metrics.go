@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sort"
@@ -38,7 +39,7 @@ polyinst_config_problems says so, and of instances nothing is said.`,
 				fmt.Print(text)
 				return nil
 			}
-			return replace(output, text)
+			return replace(output, text, 0o644)
 		},
 	}
 	confFlag(cmd, &conf)
@@ -115,12 +116,15 @@ func metrics(conf string, sizes bool) (string, error) {
 		}
 		bytes.values[label("parent", p.Path)] = 0
 	}
+	progress := newProgress("summing up", len(instances))
+	defer progress.hide()
 	for _, i := range instances {
 		number.values[label("parent", i.Parent, "state", stateName(i.State))]++
 		if !sizes {
 			continue
 		}
-		u, err := i.Usage(nil)
+		u, err := i.Usage(progress.entry)
+		progress.instance()
 		if err != nil {
 			continue // it is gone by now
 		}
@@ -144,13 +148,13 @@ func text(all []family) string {
 }
 
 // replace puts a text into a file in one step: who reads it never sees half.
-func replace(path, text string) error {
+func replace(path, text string, mode fs.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".polyinst.")
 	if err != nil {
 		return err
 	}
 	_, err = f.WriteString(text)
-	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}

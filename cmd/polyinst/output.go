@@ -1,16 +1,17 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/rivo/uniseg"
 
 	"pam_polyinst/internal/mntns"
 	"pam_polyinst/internal/terminal"
@@ -27,29 +28,22 @@ func printJSON(v any) error {
 	return out.Encode(v)
 }
 
-// table is printed with a head. On a terminal it is no wider than that, and the
-// head stands out.
+// table is printed in columns, with a head if it has one. On a terminal it is no
+// wider than that, and the head stands out.
 type table struct {
-	head []string
-	rows [][]string
-	dim  map[int]bool // rows of less interest
+	indent string
+	head   []string
+	rows   [][]string
+	dim    map[int]bool // rows of less interest
 }
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
 func (t *table) print() {
-	var b bytes.Buffer
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, row := range append([][]string{t.head}, t.rows...) {
-		fmt.Fprintln(w, strings.Join(row, "\t"))
-	}
-	_ = w.Flush()
-	width := terminal.Width(os.Stdout.Fd())
-	for i, line := range strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n") {
-		line = cut(strings.TrimRight(line, " "), width)
+	for i, line := range t.lines(terminal.Width(os.Stdout.Fd())) {
 		switch {
 		case !coloured(os.Stdout):
-		case i == 0:
+		case t.head != nil && i == 0:
 			line = "\x1b[1m" + line + "\x1b[0m"
 		case t.dim[i-1]:
 			line = "\x1b[2m" + line + "\x1b[0m"
@@ -58,12 +52,94 @@ func (t *table) print() {
 	}
 }
 
-// cut shortens a line to a terminal's width; 0: as it is.
-func cut(line string, width int) string {
-	if width < 20 || utf8.RuneCountInString(line) <= width {
-		return line
+// gap is what stands between two columns, and narrowest how narrow the terminal
+// makes a column.
+const (
+	gap       = 2
+	narrowest = 8
+)
+
+// lines are the rows, the head first, in no more than width columns of the
+// terminal; 0: as wide as they are. The widest columns give way.
+func (t *table) lines(width int) []string {
+	rows := t.rows
+	if t.head != nil {
+		rows = append([][]string{t.head}, rows...)
 	}
-	return string([]rune(line)[:width-1]) + "…"
+	var widths []int
+	for _, row := range rows {
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], uniseg.StringWidth(cell))
+		}
+	}
+	if width > 0 {
+		fit(widths, width-len(t.indent)-gap*(len(widths)-1))
+	}
+	var out []string
+	for _, row := range rows {
+		var b strings.Builder
+		b.WriteString(t.indent)
+		for i, cell := range row {
+			cell = cut(cell, widths[i])
+			b.WriteString(cell)
+			b.WriteString(strings.Repeat(" ", widths[i]-uniseg.StringWidth(cell)+gap))
+		}
+		line := strings.TrimRight(b.String(), " ")
+		if width > 0 {
+			line = cut(line, max(width, narrowest)) // too narrow even so
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+// fit takes from the widest until all fit, or none can give more.
+func fit(widths []int, width int) {
+	for {
+		sum, widest := 0, 0
+		for i, w := range widths {
+			sum += w
+			if w >= widths[widest] {
+				widest = i
+			}
+		}
+		if sum <= width || widths[widest] <= narrowest {
+			return
+		}
+		widths[widest]--
+	}
+}
+
+// cut shortens a cell: of a path the end is what tells it from others.
+func cut(cell string, width int) string {
+	if uniseg.StringWidth(cell) <= width {
+		return cell
+	}
+	clusters := []string{}
+	for g := uniseg.NewGraphemes(cell); g.Next(); {
+		clusters = append(clusters, g.Str())
+	}
+	keep, end := "", strings.HasPrefix(cell, "/")
+	if end {
+		slices.Reverse(clusters)
+	}
+	for _, c := range clusters {
+		if uniseg.StringWidth(keep+c)+1 > width {
+			break
+		}
+		if end {
+			keep = c + keep
+		} else {
+			keep += c
+		}
+	}
+	if end {
+		return "…" + keep
+	}
+	return keep + "…"
 }
 
 // coloured tells whether to use colour: on a terminal that has it, unless the
@@ -109,35 +185,6 @@ func ageText(d time.Duration) string {
 		return fmt.Sprintf("%dh", int(d.Hours()))
 	}
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
-}
-
-// counter shows on a terminal's standard error how far long work is; elsewhere
-// it is silent.
-type counter struct {
-	what  string
-	n     int
-	shown time.Time
-	on    bool
-}
-
-func newCounter(what string) *counter {
-	return &counter{what: what, shown: time.Now(), on: terminal.Is(os.Stderr.Fd())}
-}
-
-// step counts one more; what takes less than a moment is never shown.
-func (c *counter) step() {
-	c.n++
-	if !c.on || c.n%256 != 0 || time.Since(c.shown) < 200*time.Millisecond {
-		return
-	}
-	c.shown = time.Now()
-	fmt.Fprintf(os.Stderr, "\r%s: %d\x1b[K", c.what, c.n)
-}
-
-func (c *counter) done() {
-	if c.on {
-		fmt.Fprint(os.Stderr, "\r\x1b[K")
-	}
 }
 
 // needUID0 refuses a command that could only tell half of the truth.

@@ -15,12 +15,14 @@ import (
 	"pam_polyinst/internal/config"
 	"pam_polyinst/internal/dirfd"
 	"pam_polyinst/internal/observe"
+	"pam_polyinst/internal/pamstack"
 	"pam_polyinst/internal/polyinst"
 	"pam_polyinst/internal/record"
 )
 
 func prepareCommand() *cobra.Command {
 	var conf, repair string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "prepare",
 		Short: "make the instance parents of the whole configuration",
@@ -31,6 +33,12 @@ below $HOME are made by the session itself.`,
   polyinst prepare --repair /var/lib/polyinst/tmp/alice`,
 		Args: none,
 		RunE: func(*cobra.Command, []string) error {
+			if err := needUID0("prepare"); err != nil {
+				return err
+			}
+			if repair != "" && asJSON {
+				return usageError{errors.New("--repair has nothing to report as JSON")}
+			}
 			c, _, err := load(conf, true)
 			if err != nil {
 				return err
@@ -38,33 +46,52 @@ below $HOME are made by the session itself.`,
 			if repair != "" {
 				return repairInstance(c, repair)
 			}
-			return prepare(c)
+			return prepare(c, asJSON)
 		},
 	}
 	confFlag(cmd, &conf)
 	cmd.Flags().StringVar(&repair, "repair", "", "give this existing `INSTANCE` the owner and mode of its polydir")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
-func prepare(c *config.Config) error {
+// prepared is the schema of prepare --json.
+type prepared struct {
+	Schema   int      `json:"schema"`
+	Made     []string `json:"made"`
+	Problems []remark `json:"problems"`
+}
+
+func prepare(c *config.Config, asJSON bool) error {
 	// the directory of the records: not every login program may make it
 	store, err := record.Open()
 	if err != nil {
 		return err
 	}
 	store.Close()
-	failed := false
+	out := prepared{schema, []string{}, []remark{}}
 	for _, p := range parents(c, true) {
 		made, err := apply.PrepareParent(p.path, p.rule.ParentMode, p.rule.ParentModeAny, p.rule.ParentInUnsafeDir)
 		switch {
 		case err != nil:
-			failed = true
-			fmt.Fprintf(os.Stderr, "%s:%d: instance parent %q: %s\n", p.rule.Pos.File, p.rule.Pos.Line, p.path, message(err))
+			r := at(keyOf(p.rule, "instance_prefix"), pamstack.Error, "instance parent %q: %s", p.path, message(err))
+			out.Problems = append(out.Problems, r)
+			if !asJSON {
+				fmt.Fprintln(os.Stderr, r)
+			}
 		case made:
-			fmt.Printf("made %s\n", p.path)
+			out.Made = append(out.Made, p.path)
+			if !asJSON {
+				fmt.Printf("made %s\n", plain(p.path))
+			}
 		}
 	}
-	if failed {
+	if asJSON {
+		if err := printJSON(out); err != nil {
+			return err
+		}
+	}
+	if len(out.Problems) > 0 {
 		return errReported
 	}
 	return nil
@@ -149,10 +176,21 @@ func rulesOf(c *config.Config, name string) []polyinst.Rule {
 
 // accounts are the names of all accounts that the directory lists.
 func accounts() []string {
-	out, err := exec.Command("getent", "passwd").Output()
+	names, err := getent("passwd")
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "polyinst: getent passwd: %v: parents that vary by user are left out\n", err)
 	}
+	return names
+}
+
+// groups are the names of the groups that the directory lists.
+func groups() []string {
+	names, _ := getent("group")
+	return names
+}
+
+func getent(database string) ([]string, error) {
+	out, err := exec.Command("getent", database).Output()
 	var names []string
 	lines := bufio.NewScanner(bytes.NewReader(out))
 	for lines.Scan() {
@@ -160,7 +198,7 @@ func accounts() []string {
 			names = append(names, name)
 		}
 	}
-	return names
+	return names, err
 }
 
 func repairInstance(c *config.Config, path string) error {

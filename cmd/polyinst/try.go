@@ -63,8 +63,11 @@ func userAndCommand(cmd *cobra.Command, args []string, usage string) error {
 	if before < 0 {
 		before = len(args)
 	}
-	if before != 1 {
-		return usageError{fmt.Errorf("want one word before `--`, not %d: %s", before, usage)}
+	switch {
+	case before == 0:
+		return usageError{fmt.Errorf("whose? %s", usage)}
+	case before > 1:
+		return usageError{fmt.Errorf("%q is one word too many, a command stands behind `--`: %s", args[1], usage)}
 	}
 	return nil
 }
@@ -75,6 +78,10 @@ func try(name string, command []string, o tryOptions) error {
 		return err
 	}
 	u, err := user.Lookup(name)
+	var unknown user.UnknownUserError
+	if errors.As(err, &unknown) {
+		return noSuchAccount(name)
+	}
 	if err != nil {
 		return err
 	}
@@ -99,7 +106,7 @@ func try(name string, command []string, o tryOptions) error {
 	defer func() { _ = t.End() }()
 	if err := t.OpenSession(0); err != nil {
 		fmt.Fprintf(os.Stderr, "polyinst: the session was refused: %v; the system log says why\n", err)
-		return explainRefusal(c, o, name)
+		return explainRefusal(o, name)
 	}
 	if len(command) == 0 {
 		command = show(c, name, o.service)
@@ -170,8 +177,8 @@ func (o tryOptions) start(name, line string) (*pam.Transaction, error) {
 }
 
 // explainRefusal says what the module's own decision is, as `polyinst explain`.
-func explainRefusal(c *config.Config, o tryOptions, name string) error {
-	if err := explain(c, o.conf, name, o.service, ""); err != nil && !errors.Is(err, errReported) {
+func explainRefusal(o tryOptions, name string) error {
+	if err := explain(name, explainOptions{conf: o.conf, service: o.service, args: o.args, argsGiven: true}); err != nil && !errors.Is(err, errReported) {
 		return err
 	}
 	return errReported

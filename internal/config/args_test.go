@@ -31,7 +31,7 @@ func TestParseArgs(t *testing.T) {
 		{"zebra=1", Args{}, `unknown argument "zebra=1"`},
 		{"conf=x", Args{}, `conf: "x" is no absolute path of a file`},
 		{"conf=", Args{}, `conf: "" is no absolute path of a file`},
-		{"conf=/x/../y", Args{}, `conf: component ".." in "/x/../y"`},
+		{"conf=/x/../y", Args{}, `conf: component ".." in "/x/../y", write the path without that`},
 		{"conf", Args{}, `argument "conf" has no value`},
 		{"conf=/a conf=/b", Args{Conf: "/b"}, `argument "conf" is given twice`},
 		{"debug=1", Args{}, `argument "debug" takes no value, found "1"`},

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sort"
@@ -81,7 +82,7 @@ func (f *file) read(c *Config, isMain bool) {
 	tree, dups := scan(f.lines.text)
 	s := &section{file: f}
 	for _, d := range dups {
-		s.refuseAt(f.lines.at(d.off), faulty(fmt.Sprintf("key %q is given twice", d.key)))
+		s.refuseAt(f.lines.at(d.off), &fault{fmt.Sprintf("key %q is given twice", d.key), "leave one of the two out"})
 	}
 	for _, key := range sortedKeys(top) {
 		n := tree.kid(key)
@@ -131,7 +132,7 @@ func unknownTop(key string) *fault {
 	case find(namespaceFields, key) != nil:
 		f.hint = "write it below the [namespace] header"
 	default:
-		f.hint = suggest(key, append(names(polydirFields), names(namespaceFields)...))
+		f.hint = cmp.Or(suggest(key, append(names(polydirFields), names(namespaceFields)...)), allKeys)
 	}
 	return f
 }
@@ -143,7 +144,7 @@ func decode(l *lines) (top map[string]any, problem *Problem) {
 		return nil, &Problem{Pos: whole, Message: fmt.Sprintf("%d bytes long, want at most %d", len(l.text), maxFile)}
 	}
 	if off := invalidUTF8(l.text); off >= 0 {
-		return nil, &Problem{Pos: l.at(off), Message: "not UTF-8"}
+		return nil, &Problem{Pos: l.at(off), Message: "not UTF-8", Hint: "save the file as UTF-8"}
 	}
 	// The library panics where it finds a mistake of its own. That is this
 	// file's problem, not the login's.
@@ -180,7 +181,7 @@ func syntaxProblem(l *lines, err error) *Problem {
 		return &Problem{Pos: Position{File: l.file}, Message: "TOML: " + strconv.Quote(err.Error())}
 	}
 	if key, ok := definedTwice(pe.Message); ok {
-		return &Problem{Pos: l.at(pe.Position.Start), Message: fmt.Sprintf("key %q is given twice", key)}
+		return &Problem{Pos: l.at(pe.Position.Start), Message: fmt.Sprintf("key %q is given twice", key), Hint: "leave one of the two out"}
 	}
 	return &Problem{Pos: l.at(pe.Position.Start), Message: "TOML: " + sentence(pe.Message)}
 }

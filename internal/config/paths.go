@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -27,6 +28,15 @@ func checkComponents(path string) *fault {
 	return nil
 }
 
+// written adds to a fault of a path's components the way out for one that
+// somebody wrote.
+func written(f *fault) *fault {
+	if f != nil && !strings.Contains(f.message, "control character") {
+		f.hint = "write the path without that"
+	}
+	return f
+}
+
 // checkPath checks the rules that path and instance_prefix share.
 func checkPath(s string) *fault {
 	if s == "" {
@@ -40,14 +50,14 @@ func checkPath(s string) *fault {
 		return f
 	}
 	if list[0].variable != "HOME" && !strings.HasPrefix(list[0].text, "/") {
-		return faulty(fmt.Sprintf("%q is not absolute", s))
+		return &fault{fmt.Sprintf("%q is not absolute", s), "did you mean " + strconv.Quote("/"+s) + "?"}
 	}
 	for _, p := range list[1:] {
 		if p.variable == "HOME" {
 			return faulty(fmt.Sprintf("$HOME inside %q, want it at the beginning", s))
 		}
 	}
-	return checkComponents(s)
+	return written(checkComponents(s))
 }
 
 // parsePolydirPath reads the path of a polydir: a slash at its end goes.
@@ -100,12 +110,12 @@ func parsePrefix(s string) (Template, *fault) {
 		return "", &fault{fmt.Sprintf("%q has no \"/\" behind the instance parent", s), didYouMean(s + "/")}
 	}
 	if slash == 0 {
-		return "", faulty(fmt.Sprintf("%q makes the root directory the instance parent", s))
+		return "", &fault{fmt.Sprintf("%q makes the root directory the instance parent", s), "write one such as \"/var/lib/polyinst/tmp/\""}
 	}
 	name := s[slash+1:]
 	for _, reserved := range []string{".tmpdir.", ".new.", ".lock"} {
 		if strings.HasPrefix(name, reserved) {
-			return "", faulty(fmt.Sprintf("names that begin with %q are reserved", reserved))
+			return "", &fault{fmt.Sprintf("names that begin with %q are reserved", reserved), "choose another one"}
 		}
 	}
 	return Template(s), nil
@@ -127,5 +137,5 @@ func parseInit(s string) *fault {
 	case strings.HasSuffix(s, "/"):
 		return faulty(fmt.Sprintf("%q is a directory, want a script", s))
 	}
-	return checkComponents(s)
+	return written(checkComponents(s))
 }

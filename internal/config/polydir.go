@@ -344,7 +344,7 @@ func checkPolydir(s *section, n *node, p *Polydir) {
 		contradiction("instance_name", "contradicts shared = true, which leaves the user out of the name")
 	}
 	if p.Prefix != "" && p.Prefix.Parent() == p.Path {
-		contradiction("instance_prefix", "the instance parent is the polydir itself")
+		contradiction("instance_prefix", "the instance parent is the polydir itself, want a place outside of it such as \"/var/lib/polyinst/tmp/\"")
 	}
 }
 

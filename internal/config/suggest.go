@@ -9,7 +9,7 @@ const maxSuggestLen = 40
 // suggest returns a hint with the word of words that is nearest to found, or
 // "" where none is near.
 func suggest(found string, words []string) string {
-	best := nearest(found, words)
+	best := Nearest(found, words)
 	if best == "" {
 		return ""
 	}
@@ -18,9 +18,9 @@ func suggest(found string, words []string) string {
 
 func didYouMean(word string) string { return "did you mean " + strconv.Quote(word) + "?" }
 
-// nearest returns the word at the smallest edit distance from found, the first
+// Nearest returns the word at the smallest edit distance from found, the first
 // one of equals; "" where the distance is more than a third of the longer word.
-func nearest(found string, words []string) string {
+func Nearest(found string, words []string) string {
 	if found == "" || len(found) > maxSuggestLen {
 		return ""
 	}

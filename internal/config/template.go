@@ -67,7 +67,7 @@ func checkVariable(name, after string) *fault {
 	switch {
 	case name != "":
 		f := &fault{message: fmt.Sprintf("unknown variable \"$%s\", want $HOME, $USER or $UID", name)}
-		if best := nearest(name, variables); best != "" {
+		if best := Nearest(name, variables); best != "" {
 			f.hint = didYouMean("$" + best)
 		}
 		return f

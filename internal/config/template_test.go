@@ -95,7 +95,7 @@ func TestSuggest(t *testing.T) {
 		"methd": "method", "METHOD": "method", "excpet": "except", "pth": "path", "zebra": "", "": "", "mod": "mode",
 		strings.Repeat("x", 10000): "",
 	} {
-		if got := nearest(found, words); got != want {
+		if got := Nearest(found, words); got != want {
 			t.Errorf("%.20q: got %q, want %q", found, got, want)
 		}
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"sort"
 	"strconv"
@@ -197,7 +198,9 @@ func readTable[T any](s *section, under string, table map[string]any, n *node, f
 		v := value{s, under + key, table[key], n.kid(key)}
 		f := find(fields, key)
 		if f == nil {
-			s.refuse(v.node, unknownKey(under+key, key, under, names(fields)))
+			f := unknownKey(under+key, key, under, names(fields))
+			f.hint = cmp.Or(f.hint, allKeys)
+			s.refuse(v.node, f)
 			continue
 		}
 		if seen != nil {
@@ -220,13 +223,16 @@ func find[T any](fields []field[T], name string) *field[T] {
 // in front of the key, as in tmpfs.
 func unknownKey(full, key, under string, known []string) *fault {
 	f := &fault{message: fmt.Sprintf("unknown key %q", full)}
-	if best := nearest(key, known); best != "" {
+	if best := Nearest(key, known); best != "" {
 		f.hint = didYouMean(under + best)
 	} else if best := peerWord(key); best != "" && under == "" {
 		f.hint = didYouMean(best)
 	}
 	return f
 }
+
+// allKeys is the hint for a word that resembles no key.
+const allKeys = "polyinst-namespace.conf(5) has all keys"
 
 // peerWord knows words of the peer and likely ones that are too far from ours
 // for the edit distance.

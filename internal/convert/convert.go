@@ -132,7 +132,7 @@ func (f Facts) script(path string) Script {
 
 // header holds the differences that no line can be blamed for.
 const header = `# Configuration of pam_polyinst, made by "polyinst convert" from one of
-# pam_namespace ("the peer"). polyinst-polyinst-namespace.conf(5) describes every key.
+# pam_namespace ("the peer"). polyinst-namespace.conf(5) describes every key.
 #
 # What is different whatever a line says:
 # - an instance is named after the canonical name of the account, the peer's

@@ -195,9 +195,9 @@ func Trusted(way Way, st Stat) error {
 func TrustedFile(path string, st Stat) error {
 	switch {
 	case st.UID != 0:
-		return pathError("trust", path, fmt.Errorf("owned by uid %d, want root", st.UID))
+		return pathError("trust", path, fmt.Errorf("owned by uid %d, want root: chown root %s", st.UID, path))
 	case st.Mode&0o022 != 0:
-		return pathError("trust", path, fmt.Errorf("mode %04o: group or others can write it", st.Mode))
+		return pathError("trust", path, fmt.Errorf("mode %04o: group or others can write it: chmod go-w %s", st.Mode, path))
 	}
 	return nil
 }

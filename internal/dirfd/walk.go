@@ -96,7 +96,7 @@ func WalkFile(path string) (Way, error) {
 }
 
 func notDirectory(path string, st Stat) error {
-	return pathError("open", path, fmt.Errorf("is a %s, not a directory", st.TypeName()))
+	return pathError("open", path, fmt.Errorf("is a %s, not a directory: look at it and move it away", st.TypeName()))
 }
 
 type walker struct {

@@ -75,12 +75,20 @@ func lookupFailed(what, name string, err error) string {
 // owner's primary one.
 func Owner(owner, group string) (uid, gid uint32, err error) {
 	u, err := user.Lookup(owner)
+	var noUser user.UnknownUserError
+	if errors.As(err, &noUser) {
+		return 0, 0, fmt.Errorf("owner: there is no account %q", owner)
+	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("owner %q: %w", owner, err)
 	}
 	gidText := u.Gid
 	if group != "" {
 		g, err := user.LookupGroup(group)
+		var noGroup user.UnknownGroupError
+		if errors.As(err, &noGroup) {
+			return 0, 0, fmt.Errorf("group: there is no group %q", group)
+		}
 		if err != nil {
 			return 0, 0, fmt.Errorf("group %q: %w", group, err)
 		}

@@ -34,7 +34,7 @@ func Rule(rule polyinst.Rule, s polyinst.Subject, m polyinst.Machine, view dirfd
 	scene := &Scene{}
 	var err error
 	scene.Polydir, err = dirfd.Walk(rule.Path, view)
-	scene.Facts.Polydir = facts(scene.Polydir, err)
+	scene.Facts.Polydir = facts(rule.Path, scene.Polydir, err)
 	if err == nil && !scene.Polydir.Missing {
 		flags, err := mountfd.FlagsOf(scene.Polydir.Dir)
 		if err != nil {
@@ -67,7 +67,7 @@ func Rule(rule polyinst.Rule, s polyinst.Subject, m polyinst.Machine, view dirfd
 		// of the directories above it: it is as missing as they are
 		err, scene.Parent.Missing = nil, true
 	}
-	scene.Facts.Parent = facts(scene.Parent, err)
+	scene.Facts.Parent = facts(rule.Parent, scene.Parent, err)
 	scene.Facts.InstanceName = rule.Prefix + names.Own
 	if err == nil {
 		parentFS(scene)
@@ -109,13 +109,16 @@ func createOwner(c *config.Create, s polyinst.Subject) (polyinst.Owner, error) {
 	return polyinst.Owner{UID: uid, GID: gid, Mode: c.Mode}, err
 }
 
-func facts(way dirfd.Way, err error) polyinst.DirFacts {
+func facts(path string, way dirfd.Way, err error) polyinst.DirFacts {
 	f := polyinst.DirFacts{Exists: err == nil && !way.Missing, Exposed: way.Exposure.Dir}
 	for _, s := range way.Exposure.Swaps {
 		f.Swaps = append(f.Swaps, polyinst.Swap(s))
 	}
 	if err != nil {
 		f.Problem = problem(err)
+	}
+	if p := (*fs.PathError)(nil); errors.As(err, &p) && p.Path == path {
+		f.Problem = p.Err.Error() // whose it is, the message says by itself
 	}
 	if f.Exists {
 		f.ID = polyinst.FileID(way.Stat.ID)

@@ -210,3 +210,21 @@ func (f *flattener) file(name string, from Pos, way []string, sub int) {
 		}
 	}
 }
+
+// fallback is the file that libpam takes for a service without one.
+const fallback = "other"
+
+// SessionLine is the first line of our module in the session stack of a
+// service, and the file that libpam begins with; ok is false where there is no
+// line. A service without a file has the stack of "other".
+func (d Dir) SessionLine(service string) (e Entry, file string, ok bool) {
+	if _, there := d[service]; !there {
+		service = fallback
+	}
+	for _, e := range d.Stack(service, "session", func(Pos, string) {}) {
+		if e.Name() == Module {
+			return e, d[service].Path, true
+		}
+	}
+	return Entry{}, d[service].Path, false
+}

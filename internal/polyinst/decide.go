@@ -207,7 +207,7 @@ func parent(step *Step, rule Rule, s Subject, f Facts, m Machine) *Refusal {
 	}
 	for _, swap := range d.Swaps {
 		if swap.Others || swap.UID != s.UID {
-			return bad("others can rename it in %q (%s)", swap.Dir, swap.Reason)
+			return bad("others can rename it in %q (%s): use a place below /var/lib/polyinst", swap.Dir, swap.Reason)
 		}
 	}
 	switch {
@@ -230,7 +230,7 @@ func parent(step *Step, rule Rule, s Subject, f Facts, m Machine) *Refusal {
 		step.MakeParent = true
 		return nil
 	case d.Owner.UID != 0:
-		return bad("owned by uid %d, want root", d.Owner.UID)
+		return bad("owned by uid %d, want root: chown root:root %s", d.Owner.UID, rule.Parent)
 	case m.ParentModeAny || rule.Config.ParentModeAny:
 		if d.Owner.Mode&0o022 != 0 {
 			return bad("mode %04o: group or others can write it, which parent_mode = \"any\" does not allow either", d.Owner.Mode)

@@ -28,9 +28,11 @@ type Options struct {
 	// longer ago. Where that is not recorded, they stay.
 	OlderThan time.Duration
 	// Removed is told of each instance, removed or, with DryRun, to be
-	// removed; Kept of one that is in use. Progress is told of every entry.
+	// removed; Kept of one that is in use. Progress is told of every entry, and
+	// Begin once how many instances there are to be removed, at most.
 	Removed  func(path, why string)
 	Kept     func(path, why string)
+	Begin    func(total int)
 	Progress func()
 }
 
@@ -67,6 +69,9 @@ func Collect(parents []Parent, o Options) error {
 		if err := c.find(p); err != nil {
 			c.errs = append(c.errs, err)
 		}
+	}
+	if o.Begin != nil {
+		o.Begin(len(c.candidates))
 	}
 	if len(c.candidates) > 0 {
 		used, err := inUse(0)

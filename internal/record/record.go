@@ -164,20 +164,49 @@ func (s *Store) Close() { s.dir.Close() }
 // Open opens the directory of the records, as seen from this process's root,
 // and makes it where it is missing.
 func Open() (Store, error) {
-	way, err := dirfd.Walk(runDir, nil)
+	way, err := around()
 	if err != nil {
 		return Store{}, err
 	}
 	defer way.Close()
-	if way.Missing {
-		return Store{}, fmt.Errorf("%s does not exist: it is needed to record the sessions' namespaces", runDir)
-	}
-	if err := dirfd.Trusted(way, way.Stat); err != nil {
-		return Store{}, err
-	}
 	if err := way.Dir.Mkdir(ownDir, 0o700); err != nil && !dirfd.IsExist(err) {
 		return Store{}, err
 	}
+	return open(way)
+}
+
+// Possible tells why there can be no records: what Open would say, but nothing
+// is made.
+func Possible() error {
+	way, err := around()
+	if err != nil {
+		return err
+	}
+	defer way.Close()
+	store, err := open(way)
+	store.Close()
+	if dirfd.IsNotExist(err) {
+		return nil
+	}
+	return err
+}
+
+// around opens the directory that has that of the records.
+func around() (dirfd.Way, error) {
+	way, err := dirfd.Walk(runDir, nil)
+	if err == nil && way.Missing {
+		err = fmt.Errorf("%s does not exist: it is needed to record the sessions' namespaces", runDir)
+	}
+	if err == nil {
+		err = dirfd.Trusted(way, way.Stat)
+	}
+	if err != nil {
+		way.Close()
+	}
+	return way, err
+}
+
+func open(way dirfd.Way) (Store, error) {
 	dir, err := way.Dir.Lookup(ownDir)
 	if err != nil {
 		return Store{}, err
