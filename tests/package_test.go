@@ -100,6 +100,7 @@ func TestPackageLife(t *testing.T) {
 		if h.Exists("/tmp/mine") {
 			t.Error("alice's file is in the public /tmp")
 		}
+		loggedIn(h)
 		h.MustRun("polyinst", "gc")
 
 		// An upgrade while alice is logged in.
@@ -131,6 +132,27 @@ func TestPackageLife(t *testing.T) {
 		host.Equal(h, "lost", strings.Join(minus(before, after), "\n"), "")
 		host.Equal(h, "alice's file", h.Exists(instance("alice")+"/mine"), true)
 	})
+}
+
+// loggedIn logs alice in by login, and looks at her session by the command.
+func loggedIn(h *host.Host) {
+	h.T.Helper()
+	p := h.OnPty("login")
+	p.Expect("login: ")
+	p.Send("alice\n")
+	p.Expect("Password: ")
+	p.Send(host.Password + "\n")
+	p.Expect(`\$ `)
+	p.Send("echo at=$(" + place + ")\n")
+	inInstance(h, "login", "alice", p.Expect(`at=(\d+:\d+)`)[1])
+	h.Match("list", h.MustRun("polyinst", "list"), `(?m)^alice +login +\S+ +session +\d+ +\d+ +/tmp +`+instance("alice")+`$`)
+	h.Match("explain", h.MustRun("polyinst", "explain", "alice", "--service", "login"), `(?m)^cover "/tmp" with existing instance "`+instance("alice")+`"`)
+	if out := h.MustRun("polyinst", "explain", "alice", "--service", "login"); strings.Contains(out, "NOT ACTIVE") {
+		h.T.Errorf("explain does not find the profile's line:\n%s", out)
+	}
+	p.Send("exit\n")
+	p.Wait()
+	host.Equal(h, "list after it", h.Cmd("polyinst", "list").Stderr, "polyinst: no process is in a private namespace\n")
 }
 
 // Removal takes its own line out of the stacks first.

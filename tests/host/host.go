@@ -219,6 +219,10 @@ func (h *Host) Prepare(paths ...string) {
 // Source is a file of the checkout.
 func (h *Host) Source(path string) string { return filepath.Join(sourcePath, path) }
 
+// Update offers a new text of a file of the checkout, which is taken only where
+// the tests run with UPDATE=1 in their environment.
+func (h *Host) Update(path, text string) { h.control.tell(request{File: path, Text: text}) }
+
 // Built is the path of a program of the tests: tests/chosts/NAME.c or the Go
 // program tests/NAME. It is built once per run.
 func (h *Host) Built(name string) string {
