@@ -49,6 +49,7 @@ type explained struct {
 		Tmpfs                                   map[string]string
 	}
 	Unseen []string
+	Text   string
 }
 
 // why asks explain, whose exit status is 1 where the session is refused.

@@ -87,6 +87,7 @@ type explanation struct {
 	Refusals []string      `json:"refusals"`
 	Plan     []planStep    `json:"plan"`
 	Unseen   []string      `json:"unseen"` // polydirs in instances that are not there yet
+	Text     string        `json:"text"`   // the whole plan as the module logs it
 
 	pamFile   string
 	plan      polyinst.Plan
@@ -484,8 +485,9 @@ func (x *explanation) decide(e explainer) error {
 			rescued = rescued && x.rescued(r)
 		}
 	}
+	x.Text = x.plan.String()
 	if len(x.Refusals) > 0 {
-		x.Plan, x.Outcome = []planStep{}, outcomeRefused
+		x.Plan, x.Outcome, x.Text = []planStep{}, outcomeRefused, ""
 		if rescued {
 			x.Outcome = outcomeRescued
 		}
@@ -556,7 +558,7 @@ func (x *explanation) print() {
 	case outcomeSame:
 		fmt.Println("the session is in its view already: nothing changes")
 	case outcomeNew:
-		fmt.Print(x.plan)
+		fmt.Print(x.Text)
 	}
 }
 
