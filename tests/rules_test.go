@@ -236,3 +236,18 @@ func TestNameOfAnother(t *testing.T) {
 		host.Equal(h, "files", h.MustRun("su", "alice", "-c", "ls /tmp"), "")
 	})
 }
+
+// A home with the set-group-id bit hands it on to what is made in it: the
+// instance parent is root's with mode 0000 all the same.
+func TestParentInAHomeWithTheSetGroupIDBit(t *testing.T) {
+	story(t, parentInHome, []string{"pamhost"}, func(h *host.Host) {
+		u := h.AddUser("alice")
+		h.Mkdir("/home/alice/box", 0o700, u.UID, u.UID)
+		h.MustRun("chmod", "2755", "/home/alice")
+		for range 2 {
+			h.PamHost(script("open", "exec:touch /home/alice/box/mine", "close", "end")...).RC("open", host.PAMSuccess)
+		}
+		mode, uid, gid := h.Mode("/home/alice/.inst")
+		host.Equal(h, "the parent", [3]int{int(mode), uid, gid}, [3]int{0, 0, 0})
+	})
+}

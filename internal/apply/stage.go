@@ -263,6 +263,12 @@ func instanceParent(step *polyinst.Step, scene *observe.Scene) (dirfd.Dir, error
 	}
 	scene.Parent.Dir = dir
 	st, err := dir.Stat()
+	if err == nil && st.IsDir() && st.UID == 0 && st.Mode == unixSetgid {
+		// born so in a home with the set-group-id bit
+		if err = dir.SetOwner(0, 0, 0); err == nil {
+			st, err = dir.Stat()
+		}
+	}
 	if err != nil {
 		return dirfd.Dir{}, err
 	}
@@ -272,6 +278,10 @@ func instanceParent(step *polyinst.Step, scene *observe.Scene) (dirfd.Dir, error
 	}
 	return dir, nil
 }
+
+// unixSetgid is S_ISGID, which a new directory takes over from the one around
+// it (inode(7)).
+const unixSetgid = 0o2000
 
 // labelled runs f, whose new directories get the label; none is no label.
 func labelled(label string, f func() error) error {

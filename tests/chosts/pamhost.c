@@ -25,6 +25,10 @@
  *   dropcap:NAME               cap_sys_chroot, cap_sys_admin, ... or a number
  *   sigblock:N sigign:N        block, or ignore, a signal
  *   unsharefs                  a private fs_struct
+ *   look:PATH                  "device:inode uid mode mount" of what is there
+ *   names:DIR                  the names in a directory, one per line
+ *   put:PATH                   make a new file, which must not exist
+ *   must                       end this process here if the last PAM call failed
  *   pause                      wait for a line on standard input
  *   print:TEXT
  * Waiting for children:
@@ -572,6 +576,58 @@ static void step_signal(const char *name, int number)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
+/* What this process sees at a path, without a command, links followed. */
+static void step_look(const char *step, const char *path)
+{
+	char text[128] = "";
+	struct statx x;
+	struct stat st;
+	int rc = 0;
+
+	if (stat(path, &st) || statx(AT_FDCWD, path, 0, STATX_MNT_ID, &x))
+		rc = errno;
+	else
+		snprintf(text, sizeof text, "%llu:%llu %u %o %llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino,
+			 st.st_uid, st.st_mode & 07777, (unsigned long long)x.stx_mnt_id);
+	json_open(step);
+	json_int("RC", rc);
+	json_text("Text", rc ? strerror(rc) : text);
+	json_close();
+}
+
+static void step_names(const char *step, const char *path)
+{
+	static char text[1 << 16];
+	size_t have = 0;
+	DIR *d = opendir(path);
+	struct dirent *e;
+
+	text[0] = 0;
+	while (d && (e = readdir(d)))
+		if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && have + strlen(e->d_name) + 2 < sizeof text)
+			have += (size_t)sprintf(text + have, "%s%s", have ? "\n" : "", e->d_name);
+	json_open(step);
+	json_int("RC", d ? 0 : errno);
+	json_text("Text", text);
+	json_close();
+	if (d)
+		closedir(d);
+}
+
+static void step_put(const char *step, const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644), rc = fd < 0 ? errno : 0;
+
+	if (!rc && write(fd, path, strlen(path)) < 0)
+		rc = errno;
+	if (fd >= 0)
+		close(fd);
+	json_open(step);
+	json_int("RC", rc);
+	json_text("Text", rc ? strerror(rc) : path);
+	json_close();
+}
+
 static bool setting(const char *step)
 {
 	static const struct {
@@ -732,6 +788,23 @@ static void one(char *step)
 	value = value ? value + 1 : "";
 	if (strcmp(name, "exec") == 0 || strcmp(name, "root-exec") == 0) {
 		step_exec(name, value, name[0] == 'e');
+		return;
+	}
+	if (strcmp(name, "look") == 0) {
+		step_look(name, value);
+		return;
+	}
+	if (strcmp(name, "must") == 0) {
+		if (last_rc != PAM_SUCCESS)
+			_exit(0);
+		return;
+	}
+	if (strcmp(name, "names") == 0) {
+		step_names(name, value);
+		return;
+	}
+	if (strcmp(name, "put") == 0) {
+		step_put(name, value);
 		return;
 	}
 	if (strcmp(name, "sigchld") == 0)

@@ -48,8 +48,13 @@ const NeedsRoot = "needs root:"
 // NeedsProgram is the same for a program that is not installed.
 const NeedsProgram = "needs a program:"
 
-// Limit is how long one story may take before its host is killed.
+// Limit is how long one story may take before its host is killed, where Within
+// says nothing else.
 const Limit = 120 * time.Second
+
+// settings begin the names of the environment's variables that reach a story:
+// those of the make targets.
+const settings = "POLYINST_TEST_"
 
 // Option changes how the disposable host is made.
 type Option func(*spec)
@@ -58,6 +63,9 @@ type Option func(*spec)
 // fallback where an overlay is refused.
 func Copied() Option { return func(s *spec) { s.Copied = true } }
 
+// Within gives a story another limit.
+func Within(limit time.Duration) Option { return func(s *spec) { s.limit = limit } }
+
 // spec is what the outer process tells the first process of the host.
 type spec struct {
 	Source string // the checkout
@@ -65,6 +73,7 @@ type spec struct {
 	Build  string // where built programs appear
 	Binary string // the test binary
 	Copied bool
+	limit  time.Duration
 }
 
 // Main runs the tests of a package that uses Run:
@@ -130,7 +139,7 @@ func runOutside(t *testing.T, options []Option) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := spec{Source: checkout(), Dir: rel, Build: buildDir(t), Binary: binary}
+	s := spec{Source: checkout(), Dir: rel, Build: buildDir(t), Binary: binary, limit: Limit}
 	for _, o := range options {
 		o(&s)
 	}
@@ -151,8 +160,13 @@ func runOutside(t *testing.T, options []Option) {
 	defer repliesW.Close()
 
 	out := &quiet{w: t.Output(), name: t.Name()}
-	cmd := exec.Command(binary, innerArgs(t)...)
+	cmd := exec.Command(binary, innerArgs(t, s.limit)...)
 	cmd.Env = append(cleanEnv("root", "/root", "/bin/bash"), stageEnv+"="+stageInit, specEnv+"="+string(text))
+	for _, v := range os.Environ() {
+		if strings.HasPrefix(v, settings) {
+			cmd.Env = append(cmd.Env, v)
+		}
+	}
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.ExtraFiles = []*os.File{requestsW, repliesR}
 	cmd.WaitDelay = 2 * time.Second
@@ -173,7 +187,7 @@ func runOutside(t *testing.T, options []Option) {
 	var v verdict
 	served := make(chan struct{})
 	go func() { serve(requestsR, repliesW, &v); close(served) }()
-	killer := time.AfterFunc(Limit, func() { _ = cmd.Process.Kill() })
+	killer := time.AfterFunc(s.limit, func() { _ = cmd.Process.Kill() })
 	err = cmd.Wait()
 	inTime := killer.Stop()
 	<-served
@@ -181,7 +195,7 @@ func runOutside(t *testing.T, options []Option) {
 
 	switch {
 	case !inTime:
-		t.Fatalf("the story did not end within %v; its host was killed", Limit)
+		t.Fatalf("the story did not end within %v; its host was killed", s.limit)
 	case err != nil:
 		t.Fatalf("the story failed in its disposable host (%v)", err)
 	case v.skipped != "":
@@ -192,7 +206,7 @@ func runOutside(t *testing.T, options []Option) {
 }
 
 // innerArgs are the arguments that make the test binary run this test only.
-func innerArgs(t *testing.T) []string {
+func innerArgs(t *testing.T, limit time.Duration) []string {
 	parts := strings.Split(t.Name(), "/")
 	for i, p := range parts {
 		parts[i] = "^" + regexpQuote(p) + "$"
@@ -200,7 +214,7 @@ func innerArgs(t *testing.T) []string {
 	args := []string{
 		"-test.run=" + strings.Join(parts, "/"),
 		"-test.count=1",
-		fmt.Sprintf("-test.timeout=%v", Limit-5*time.Second),
+		fmt.Sprintf("-test.timeout=%v", limit-5*time.Second),
 	}
 	if testing.Verbose() {
 		args = append(args, "-test.v")
