@@ -140,9 +140,15 @@ func (p *Process) CloseInput() { _ = p.in.Close() }
 // matched text and its groups.
 func (p *Process) Expect(pattern string) []string {
 	p.h.T.Helper()
+	return p.ExpectWithin(Patience, pattern)
+}
+
+// ExpectWithin is Expect with more patience, or less.
+func (p *Process) ExpectWithin(patience time.Duration, pattern string) []string {
+	p.h.T.Helper()
 	re := regexp.MustCompile(pattern)
 	var groups []string
-	found := p.await(Patience, func() bool {
+	found := p.await(patience, func() bool {
 		rest := p.output.Bytes()[p.seen:]
 		at := re.FindSubmatchIndex(rest)
 		if at == nil {

@@ -1,0 +1,122 @@
+package tests
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"pam_polyinst/tests/host"
+)
+
+// crowd is what tests/chosts/crowd.c measures: microseconds and KiB.
+type crowd struct{ Opened, Failed, First, Median, Last, Kernel, User int }
+
+// number is a setting of the make target.
+func number(name string, short int) int {
+	if n, err := strconv.Atoi(os.Getenv("POLYINST_TEST_" + name)); err == nil {
+		return n
+	}
+	return short
+}
+
+// Very many sessions, at once and one after another, on a host with few mounts
+// and with many: all are opened, all are closed, nothing is left. What they take
+// is reported, not judged: `make scale` prints the table with real numbers.
+func TestScale(t *testing.T) {
+	scopes := strings.Fields(os.Getenv("POLYINST_TEST_SCOPES"))
+	if len(scopes) == 0 {
+		scopes = []string{"session"}
+	}
+	for _, scope := range scopes {
+		for _, mounts := range []int{25, number("MOUNTS", 300)} {
+			t.Run(fmt.Sprintf("scope %s, %d mounts", scope, mounts), func(t *testing.T) {
+				host.Run(t, func(h *host.Host) {
+					live := number("LIVE", 20)
+					if mounts > 25 {
+						// each mount of the host is one more in every namespace
+						live = min(live, number("LIVE_MANY", 20))
+					}
+					scale(h, scope, mounts, live, number("SEQUENCE", 30))
+				}, host.Within(10*time.Minute))
+			})
+		}
+	}
+}
+
+func scale(h *host.Host, scope string, mounts, live, sequence int) {
+	h.T.Helper()
+	install(h, "[namespace]\nscope = \""+scope+"\"\n"+soakConfig)
+	h.Mkdir("/srv/shm", 0o1777, 0, 0)
+	h.PAM("pamhost", host.Stack(session)...)
+	var users []string
+	for i := range 8 {
+		users = append(users, h.AddUser(fmt.Sprintf("user%d", i)).Name)
+	}
+	fill(h, mounts)
+	h.T.Logf("| %-7s | %6s | %-8s | %8s | %8s | %9s | %8s | %11s | %9s | %9s | %9s |", "scope", "mounts", "sessions", "number", "first ms", "median ms", "last ms",
+		"kernel KiB", "user KiB", "list ms", "gc ms")
+	row := func(what string, c crowd, kernel, user, list, gc string) {
+		ms := func(us int) string { return fmt.Sprintf("%.2f", float64(us)/1000) }
+		h.T.Logf("| %-7s | %6d | %-8s | %8d | %8s | %9s | %8s | %11s | %9s | %9s | %9s |", scope, mounts, what, c.Opened, ms(c.First), ms(c.Median), ms(c.Last), kernel, user, list, gc)
+	}
+	each := func(kb, less, n int) string { return fmt.Sprintf("%.1f", float64(kb-less)/float64(n)) }
+	none, _, _ := measure(h, "none", live, users)
+	all, list, gc := measure(h, "live", live, users)
+	row("at once", all, each(all.Kernel, none.Kernel, live), each(all.User, none.User, live), list, gc)
+	one, _, _ := measure(h, "sequence", sequence, users)
+	row("in turn", one, "", "", "", "")
+
+	h.MustRun("polyinst", "gc")
+	for _, dir := range []string{"/run/polyinst", host.Parents + "/var-tmp/.lock"} {
+		host.Equal(h, "left in "+dir, len(h.Names(dir)), 0)
+	}
+	host.Equal(h, "instances", len(h.Names(parent)), 1+len(users))
+	host.Equal(h, "tmpdirs", len(h.Names(host.Parents+"/var-tmp")), 1)
+	if left := remaining("crowd"); len(left) > 0 {
+		h.T.Errorf("processes left behind: %v", left)
+	}
+}
+
+// fill mounts until the host has as many mounts as it should.
+func fill(h *host.Host, mounts int) {
+	h.T.Helper()
+	have := strings.Count(h.ReadFile("/proc/self/mountinfo"), "\n")
+	h.Mkdir("/mnt/m", 0o755, 0, 0)
+	for i := have; i < mounts; i++ {
+		at := fmt.Sprintf("/mnt/m/%d", i)
+		h.Mkdir(at, 0o755, 0, 0)
+		if err := unix.Mount(at, at, "", unix.MS_BIND, ""); err != nil {
+			h.T.Fatalf("mount %s: %v", at, err)
+		}
+	}
+}
+
+// measure runs a crowd; while it is full, the administrator's command is timed.
+func measure(h *host.Host, mode string, n int, users []string) (c crowd, list, gc string) {
+	h.T.Helper()
+	p := h.Command(append([]string{h.Built("crowd"), mode, strconv.Itoa(n)}, users...)...).Start()
+	timed := func(args ...string) string {
+		start := time.Now()
+		h.Command(args...).Timeout(2 * time.Minute).Must()
+		return fmt.Sprintf("%.0f", float64(time.Since(start).Microseconds())/1000)
+	}
+	if mode != "sequence" {
+		p.ExpectWithin(5*time.Minute, "full")
+		if mode == "live" {
+			list, gc = timed("sh", "-c", "polyinst list >/dev/null"), timed("polyinst", "gc")
+		}
+		p.Send("\n")
+	}
+	text := p.ExpectWithin(5*time.Minute, `opened \d+ failed \d+ first .*user \d+`)[0]
+	if _, err := fmt.Sscanf(text, "opened %d failed %d first %d median %d last %d kernel %d user %d",
+		&c.Opened, &c.Failed, &c.First, &c.Median, &c.Last, &c.Kernel, &c.User); err != nil {
+		h.T.Fatalf("%q: %v", text, err)
+	}
+	host.Equal(h, mode+": sessions that failed", c.Failed, 0)
+	return c, list, gc
+}
