@@ -83,6 +83,8 @@ static inline void json_open(const char *step)
 	json_int("Pid", getpid());
 }
 
+static bool json_mute; /* there is no standard output any more */
+
 static inline void json_close(void)
 {
 	const char *p;
@@ -90,7 +92,7 @@ static inline void json_close(void)
 
 	fputs("}\n", line);
 	fclose(line);
-	for (p = line_text, left = line_size; left > 0;) {
+	for (p = line_text, left = json_mute ? 0 : line_size; left > 0;) {
 		ssize_t n = write(STDOUT_FILENO, p, left);
 
 		if (n < 0 && errno == EINTR)

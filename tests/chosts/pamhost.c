@@ -28,6 +28,7 @@
  *   look:PATH                  "device:inode uid mode mount" of what is there
  *   names:DIR                  the names in a directory, one per line
  *   put:PATH                   make a new file, which must not exist
+ *   mute                       print nothing from here on
  *   must                       end this process here if the last PAM call failed
  *   pause                      wait for a line on standard input
  *   print:TEXT
@@ -792,6 +793,10 @@ static void one(char *step)
 	}
 	if (strcmp(name, "look") == 0) {
 		step_look(name, value);
+		return;
+	}
+	if (strcmp(name, "mute") == 0) {
+		json_mute = true;
 		return;
 	}
 	if (strcmp(name, "must") == 0) {
