@@ -194,4 +194,4 @@ uninstall: ## remove what install put; never a configuration or an instance
 clean: ## remove what was built
 	rm -rf build
 
-include dist/packages.mk
+include dist/packages.mk tests/proof.mk

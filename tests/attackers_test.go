@@ -302,7 +302,8 @@ const perHost = 10 // sessions that one host process opens, each in a child
 func TestAttackers(t *testing.T) {
 	for _, s := range sieges {
 		t.Run(s.name, func(t *testing.T) {
-			host.Run(t, func(h *host.Host) { s.run(h, sessions(20)) }, host.Within(5*time.Minute))
+			n := sessions(20)
+			host.Run(t, func(h *host.Host) { s.run(h, n) }, host.Within(2*time.Minute+time.Duration(n)*time.Second))
 		})
 	}
 }

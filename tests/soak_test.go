@@ -22,7 +22,7 @@ import (
 )
 
 // soakConfig has every kind of instance; soakConfigs are what the administrator
-// changes it to meanwhile. /tmp is private in all of them.
+// changes it to meanwhile. The three are private in all of them.
 const soakConfig = ownTmp + `
 [[polydir]]
 path            = "/var/tmp"
@@ -38,7 +38,7 @@ tmpfs  = { size = "1M" }
 var soakConfigs = []string{
 	soakConfig,
 	"[namespace]\nnested = \"keep\"\n" + soakConfig,
-	"[namespace]\npropagation = \"private\"\n" + ownTmp,
+	"[namespace]\npropagation = \"private\"\n" + soakConfig,
 	soakConfig + "create = { mode = \"0700\" }\n",
 	soakConfig + "colour = \"red\"\n", // refused
 }

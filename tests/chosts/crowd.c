@@ -5,12 +5,13 @@
  *   sequence   each is closed before the next one
  *   none       children that open nothing, for comparison
  *
- * Before the sessions of "live" and "none" are closed, it prints "full" and waits
- * for a line. At the end it prints one line of numbers:
+ * Before the sessions of "live" and "none" are closed, one after the other, it
+ * prints "full" and waits for a line. At the end it prints one line of numbers:
  *
- *   opened N failed N first US median US last US kernel KB user KB
+ *   opened N failed N first US median US last US closed US US kernel KB user KB
  *
- * first and last are the medians of the first and the last ten opens. kernel is
+ * first and last are the medians of the first and the last ten opens; the same of
+ * the closes: the first are those with all others still there. kernel is
  * what the kernel's memory grew by while they lived, user the memory of the
  * children themselves (PSS), both of all together.
  */
@@ -96,8 +97,13 @@ static void session(const char *mode, const char *user, int report, int release)
 	if (strcmp(mode, "sequence") != 0)
 		while (read(release, &c, 1) < 0 && errno == EINTR)
 			;
-	if (pamh && r.rc == PAM_SUCCESS)
+	if (pamh && r.rc == PAM_SUCCESS) {
+		r.us = now_us();
 		r.rc = pam_close_session(pamh, 0);
+		r.us = now_us() - r.us;
+	}
+	if (write(report, &r, sizeof r) != sizeof r)
+		_exit(1);
 	_exit(r.rc != PAM_SUCCESS);
 }
 
@@ -126,10 +132,10 @@ int main(int argc, char **argv)
 	int count = argc > 3 ? atoi(argv[2]) : 0, report[2], release[2], failed = 0, status;
 	bool sequence = count > 0 && strcmp(argv[1], "sequence") == 0;
 	pid_t *pids = calloc((size_t)count + 1, sizeof *pids);
-	long *us = calloc((size_t)count + 1, sizeof *us), kernel = 0, user = 0;
+	long *us = calloc((size_t)count + 1, sizeof *us), *closed = calloc((size_t)count + 1, sizeof *closed), kernel = 0, user = 0;
 	char c;
 
-	if (count < 10 || !pids || !us || pipe2(report, O_CLOEXEC) || pipe2(release, O_CLOEXEC)) {
+	if (count < 10 || !pids || !us || !closed || pipe2(report, O_CLOEXEC) || pipe2(release, O_CLOEXEC)) {
 		fprintf(stderr, "usage: crowd live|sequence|none COUNT USER..., from 10 on\n");
 		return 2;
 	}
@@ -148,6 +154,9 @@ int main(int argc, char **argv)
 			die("read");
 		failed += r.rc != PAM_SUCCESS;
 		us[i] = r.us;
+		if (sequence && read(report[0], &r, sizeof r) != sizeof r)
+			die("read");
+		closed[i] = r.us;
 		if (sequence && (waitpid(pids[i], &status, 0) != pids[i] || status))
 			failed += r.rc == PAM_SUCCESS;
 	}
@@ -158,12 +167,18 @@ int main(int argc, char **argv)
 		fflush(stdout);
 		while (read(0, &c, 1) == 1 && c != '\n')
 			;
-		close(release[1]);
+		for (int i = 0; i < count; i++) {
+			struct result r;
+
+			if (write(release[1], "x", 1) != 1 || read(report[0], &r, sizeof r) != sizeof r)
+				die("close");
+			closed[i] = r.us;
+		}
 		for (int i = 0; i < count; i++)
 			if (waitpid(pids[i], &status, 0) != pids[i] || status)
 				failed++;
 	}
-	printf("opened %d failed %d first %ld median %ld last %ld kernel %ld user %ld\n", count, failed,
-	       median(us, 10), median(us, count), median(us + count - 10, 10), sequence ? 0 : kernel, user);
+	printf("opened %d failed %d first %ld median %ld last %ld closed %ld %ld kernel %ld user %ld\n", count, failed,
+	       median(us, 10), median(us, count), median(us + count - 10, 10), median(closed, 10), median(closed + count - 10, 10), sequence ? 0 : kernel, user);
 	return failed != 0;
 }

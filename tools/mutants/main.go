@@ -7,8 +7,9 @@
 // which is told by its environment which of them it is, so that each costs no
 // more than a run of the tests. A mutant is known by its file, its line of
 // source and what was done there; -known names a file of survivors that are
-// understood, one per line, with the reason before each block as a comment. Any
-// other survivor, and a known one that does not survive any more, is a failure.
+// understood, one per line (as many as there are), with the reason before each block as a comment. Any
+// other survivor is a failure; a known one that does not survive any more is
+// named.
 package main
 
 import (
@@ -157,9 +158,9 @@ func tryAll(binary, pkg string, all []mutant) []bool {
 
 // report prints the table and the survivors, and tells whether they are those
 // that are known.
-func report(files []string, all []mutant, survived []bool, known []string, verbose bool) bool {
+func report(files []string, all []mutant, survived []bool, known map[string]int, verbose bool) bool {
 	ok := true
-	var met []string
+	met := map[string]int{}
 	fmt.Printf("%-36s %8s %8s %8s\n", "file", "mutants", "caught", "survive")
 	for _, file := range files {
 		made, left := 0, 0
@@ -180,34 +181,33 @@ func report(files []string, all []mutant, survived []bool, known []string, verbo
 		if !survived[i] {
 			continue
 		}
-		met = append(met, m.String())
-		if !slices.Contains(known, m.String()) {
+		met[m.String()]++
+		if met[m.String()] > known[m.String()] {
 			ok = false
 			fmt.Printf("survives, line %d: %s\n", m.line, m)
 		}
 	}
-	for _, k := range known {
-		if !slices.Contains(met, k) && slices.Contains(files, strings.SplitN(k, ": ", 2)[0]) {
-			ok = false
+	for k, n := range known {
+		if met[k] < n && slices.Contains(files, strings.SplitN(k, ": ", 2)[0]) {
 			fmt.Printf("is caught now, or is no mutant any more; remove it from the list: %s\n", k)
 		}
 	}
 	return ok
 }
 
-func readKnown(file string) ([]string, error) {
+func readKnown(file string) (map[string]int, error) {
+	known := map[string]int{}
 	if file == "" {
-		return nil, nil
+		return known, nil
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	var known []string
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimSpace(line)
 		if line != "" && !strings.HasPrefix(line, "#") {
-			known = append(known, line)
+			known[line]++
 		}
 	}
 	return known, nil

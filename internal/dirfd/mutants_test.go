@@ -1,0 +1,137 @@
+package dirfd
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"pam_polyinst/internal/nstest"
+)
+
+// What `make mutants` showed that no other test of the walk notices.
+
+// descriptors counts the open descriptors of this process.
+func descriptors(t *testing.T) int {
+	t.Helper()
+	names, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(names)
+}
+
+// However a walk ends, no handle is left but those that it hands out.
+func TestWalkKeepsNoHandle(t *testing.T) {
+	dir := nstest.Dir(t)
+	nstest.Tree(t, dir, "d 0755 0 a", "d 0755 0 a/b", "d 0755 0 over", "f 0644 0 a/file", "l 0 link a/b", "l 0 loop loop",
+		"l 1001 userlink a", "l 0 absolute "+dir+"/a/b")
+	public, err := Walk(dir+"/a/b", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	over, err := Walk(dir+"/over", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer public.Close()
+	defer over.Close()
+	for _, path := range []string{"/a/b", "/a/../a/./b", "/link", "/absolute", "/missing", "/missing/x", "/a/file", "/a/file/x", "/loop",
+		"/userlink", "/../../../.."} {
+		for _, view := range []View{nil, {public.Stat.ID: over.Dir}} {
+			before := descriptors(t)
+			for range 10 {
+				way, err := Walk(dir+path, view)
+				if err == nil {
+					way.Close()
+				}
+				file, err := WalkFile(dir + path)
+				if err == nil {
+					file.Close()
+				}
+			}
+			if after := descriptors(t); after != before {
+				t.Errorf("%s: %d descriptors, %d before", path, after, before)
+			}
+		}
+	}
+}
+
+func TestWalkOfOddPaths(t *testing.T) {
+	dir := nstest.Dir(t)
+	nstest.Tree(t, dir, "d 0755 0 a", "f 0644 0 a/file")
+	for path, want := range map[string]string{
+		"mnt":                               "not an absolute path",
+		"":                                  "not an absolute path",
+		"/":                                 "is the root directory",
+		"/..":                               "is the root directory",
+		"/mnt/..":                           "is the root directory",
+		"/mnt":                              "/mnt named mnt",
+		"/../../mnt":                        "/mnt named mnt",
+		dir + "/./a//.":                     dir + "/a named a",
+		strings.TrimPrefix(dir, "/") + "/a": "not an absolute path",
+	} {
+		way, err := Walk(path, nil)
+		got := way.Dir.Path() + " named " + way.Name
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%q: %s, want %s", path, got, want)
+		}
+		way.Close()
+	}
+	file, err := WalkFile(dir + "/a/file")
+	if err != nil || !file.Stat.IsRegular() || file.Name != "file" || file.Parent.Path() != dir+"/a" {
+		t.Errorf("a file: %+v, %v", file, err)
+	}
+	file.Close()
+}
+
+// Each of the bits that let others write counts, and the first such directory is
+// the one that is named.
+func TestWalkJudgesEachBit(t *testing.T) {
+	dir := nstest.Dir(t)
+	nstest.Tree(t, dir,
+		"d 0720 0 group", "d 0755 0 group/x", "d 0755 1001 group/users",
+		"d 0702 0 others", "d 0755 0 others/x",
+		"d 1720 0 stickygroup", "d 0755 1001 stickygroup/users", "d 0755 0 stickygroup/x",
+		"d 1702 0 stickyothers", "d 0755 1001 stickyothers/users",
+		"d 1755 0 stickyclosed", "d 0755 1001 stickyclosed/users",
+		"d 0702 0 others/first", "d 0702 0 others/first/second", "d 0755 0 others/first/second/x",
+	)
+	for path, want := range map[string]string{
+		"group/x":               "group/x exposed by group, swaps group of 0 and others",
+		"group/users":           "group/users exposed by group, swaps group of 0 and others",
+		"others/x":              "others/x exposed by others, swaps others of 0 and others",
+		"stickygroup/users":     "stickygroup/users exposed by stickygroup, swaps stickygroup of 1001",
+		"stickygroup/x":         "stickygroup/x exposed by stickygroup",
+		"stickyothers/users":    "stickyothers/users exposed by stickyothers, swaps stickyothers of 1001",
+		"stickyclosed/users":    "stickyclosed/users",
+		"others/first/second/x": "others/first/second/x exposed by others, swaps others of 0 and others, swaps others/first of 0 and others, swaps others/first/second of 0 and others",
+	} {
+		if got := describe(dir, path); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
+// As many links as the kernel follows, and not one more.
+func TestWalkFollowsFortyLinks(t *testing.T) {
+	dir := nstest.Dir(t)
+	nstest.Tree(t, dir, "d 0755 0 end", "l 0 l1 end")
+	for i := 2; i <= maxSymlinks+1; i++ {
+		nstest.Tree(t, dir, fmt.Sprintf("l 0 l%d l%d", i, i-1))
+	}
+	way, err := Walk(fmt.Sprintf("%s/l%d", dir, maxSymlinks), nil)
+	if err != nil || way.Name != "end" {
+		t.Errorf("%d links: %v", maxSymlinks, err)
+	}
+	way.Close()
+	if _, err := Walk(fmt.Sprintf("%s/l%d", dir, maxSymlinks+1), nil); !errors.Is(err, unix.ELOOP) {
+		t.Errorf("%d links: %v", maxSymlinks+1, err)
+	}
+}
