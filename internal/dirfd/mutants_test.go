@@ -135,3 +135,50 @@ func TestWalkFollowsFortyLinks(t *testing.T) {
 		t.Errorf("%d links: %v", maxSymlinks+1, err)
 	}
 }
+
+// A tree is removed however deep it is, by a process that may have few
+// descriptors open.
+func TestRemoveTreeOfAnyDepth(t *testing.T) {
+	dir := nstest.Dir(t)
+	nstest.Tree(t, dir, "d 0755 0 top", "f 0644 0 top/.lifted.1")
+	at, err := unix.Open(dir+"/top", unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5000 { // deeper than a path can be long
+		if err := unix.Mkdirat(at, "d", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		next, err := unix.Openat(at, "d", unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = unix.Close(at)
+		at = next
+	}
+	_ = unix.Close(at)
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 512, Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) }()
+	parent, err := Walk(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer parent.Close()
+	before := descriptors(t)
+	removed := 0
+	if err := parent.Dir.RemoveTree("top", func() { removed++ }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir + "/top"); !os.IsNotExist(err) {
+		t.Error("it is still there:", err)
+	}
+	if after := descriptors(t); after != before || removed < 5000 {
+		t.Errorf("%d descriptors, %d before; %d removed", after, before, removed)
+	}
+}

@@ -12,6 +12,9 @@ func RootOf(pid, tid int) (Dir, error) {
 	return openPath(fmt.Sprintf("/proc/%d/task/%d/root", pid, tid))
 }
 
+// maxUsageDepth is how deep a tree is looked into: each level holds a descriptor.
+const maxUsageDepth = 2000
+
 // Usage is what a directory tree takes.
 type Usage struct {
 	Bytes   uint64 // on the disk, a file with many names once
@@ -62,7 +65,7 @@ func (s *sum) add(x *unix.Statx_t) {
 
 func (s *sum) tree(d Dir, depth int) {
 	names, err := d.Names()
-	if err != nil || depth > maxDepth {
+	if err != nil || depth > maxUsageDepth {
 		s.Partial = true
 		return
 	}

@@ -3,6 +3,7 @@
 package live
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 
@@ -115,6 +116,34 @@ func Mounts(t Task) ([]Mount, error) {
 		all = append(all, Mount{unescape(fields[3]), unescape(fields[4]), kind})
 	}
 	return all, nil
+}
+
+// Roots calls f with the directory of its filesystem that each mount of a task
+// shows, but for whole filesystems ("/"). It is for who has to look at every
+// namespace of the machine: a line takes a tenth of what it takes in Mounts.
+func Roots(t Task, f func(root string)) error {
+	raw, err := mntns.MountInfo(t.PID, t.TID)
+	if err != nil {
+		return err
+	}
+	for line := range bytes.Lines(raw) {
+		if root := fourthField(line); len(root) != 1 {
+			f(unescape(string(root)))
+		}
+	}
+	return nil
+}
+
+func fourthField(line []byte) []byte {
+	for range 3 {
+		i := bytes.IndexByte(line, ' ')
+		if i < 0 {
+			return nil
+		}
+		line = line[i+1:]
+	}
+	field, _, _ := bytes.Cut(line, []byte(" "))
+	return field
 }
 
 // unescape undoes the octal escapes (\040 for a space) of a mountinfo field.

@@ -304,17 +304,20 @@ func (c *collection) kept(path, why string) {
 // inUse are the names of the directories that some live namespace shows: every
 // component of the root of every mount. It is asked while all candidates are
 // held, so that none can come into use meanwhile; twice, because a process
-// may be missed that is forked behind the reader's back. The namespace except is
-// left out.
+// may be missed that is forked behind the reader's back: it can be in a namespace
+// that the first round did not see. The namespace except is left out.
 func inUse(except mntns.ID) (map[string]bool, error) {
-	used := map[string]bool{}
+	used, seen := map[string]bool{}, map[mntns.ID]bool{except: true}
 	for range 2 {
-		seen := map[mntns.ID]bool{except: true}
 		err := live.Each(func(t live.Task) (bool, error) {
 			if seen[t.NS] {
 				return true, nil
 			}
-			mounts, err := live.Mounts(t)
+			err := live.Roots(t, func(root string) {
+				for c := range strings.SplitSeq(root, "/") {
+					used[c] = true
+				}
+			})
 			if mntns.Gone(err) {
 				return true, nil // the next task of the namespace will do
 			}
@@ -322,11 +325,6 @@ func inUse(except mntns.ID) (map[string]bool, error) {
 				return false, err
 			}
 			seen[t.NS] = true
-			for _, m := range mounts {
-				for c := range strings.SplitSeq(m.Root, "/") {
-					used[c] = true
-				}
-			}
 			return true, nil
 		})
 		if err != nil {
