@@ -365,3 +365,11 @@ func TestTemplatesThatLeadNowhere(t *testing.T) {
 		t.Error(r)
 	}
 }
+
+// explain shows a polydir that comes with a namespace like any other.
+func TestImpliedPolydirHasAVerdict(t *testing.T) {
+	selection, r := Select(parse(t, "[namespace]\nipc = \"private\"\n"+tmpUser), alice)
+	if r != nil || len(selection.Verdicts) != 2 || selection.Verdicts[1].Path != shmDir || !selection.Verdicts[1].Applies {
+		t.Error(r, selection.Verdicts)
+	}
+}
