@@ -57,6 +57,7 @@ enum {
 	MESSAGE_MAX = 8192,   /* one message of the worker */
 	MOUNTS_MAX = 64,      /* mounts that one worker attaches in place */
 	MIN_ADDRESS_SPACE_MB = 900, /* the Go runtime reserves about 0.8 GB */
+	MIN_DATA_MB = 128,    /* ... of which some 110 MB can be written to */
 };
 
 /* One message of the worker; the first byte says which (hostconn.go). CANNOT
@@ -156,14 +157,15 @@ static void say_hello(int sock)
 	int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
 
 	if (pidfd < 0)
-		cannot(sock, "pidfd_open is not possible here: pam_polyinst needs Linux 5.14 or later");
+		cannot(sock, errno == ENOSYS ? "pidfd_open is not possible here: pam_polyinst needs Linux 5.14 or later" :
+			"pidfd_open is not possible: too few descriptors (RLIMIT_NOFILE), or too little memory");
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(c), &pidfd, sizeof pidfd);
 	if (sendmsg(sock, &msg, MSG_NOSIGNAL) < 0)
-		_exit(1);
+		cannot(sock, "the worker cannot send its pidfd");
 	close(pidfd);
 }
 
@@ -173,14 +175,14 @@ static void say_hello(int sock)
 static int own_descriptors(int sock, int back)
 {
 	int fd = fcntl(sock, F_DUPFD, 5), way = back < 0 ? -1 : fcntl(back, F_DUPFD, 5);
-	if (fd < 0 || dup3(fd, 3, O_CLOEXEC) < 0 || (way >= 0 && dup3(way, 4, O_CLOEXEC) < 0))
-		_exit(1);
+	if (fd < 0 || (back >= 0 && way < 0) || dup3(fd, 3, O_CLOEXEC) < 0 || (way >= 0 && dup3(way, 4, O_CLOEXEC) < 0))
+		cannot(sock, "the worker cannot arrange its descriptors: RLIMIT_NOFILE is too low for it");
 	syscall(SYS_close_range, way < 0 ? 4U : 5U, ~0U, 0U);
 	for (fd = 0; fd < 3; fd++)
 		close(fd);
 	for (fd = 0; fd < 3; fd++)
 		if (open("/dev/null", O_RDWR) < 0 && open("/", O_PATH) < 0)
-			_exit(1);
+			cannot(3, "the worker can open neither /dev/null nor /");
 	return 3;
 }
 
@@ -215,6 +217,9 @@ static void own_limits(int sock)
 	    l.rlim_cur < (rlim_t)MIN_ADDRESS_SPACE_MB << 20)
 		cannot(sock, "the hard limit of address space (RLIMIT_AS) is too low for the worker: "
 			"it needs 900 MB; raise it for this service (limits.conf, LimitAS=)");
+	if (getrlimit(RLIMIT_DATA, &l) == 0 && l.rlim_cur != RLIM_INFINITY && l.rlim_cur < (rlim_t)MIN_DATA_MB << 20)
+		cannot(sock, "the hard limit of data (RLIMIT_DATA) is too low for the worker: "
+			"it needs 128 MB; raise it for this service (limits.conf, LimitDATA=)");
 	/* 1, not 0: a core handler behind a pipe runs at 0 */
 	l.rlim_cur = l.rlim_max = 1;
 	setrlimit(RLIMIT_CORE, &l);
@@ -371,10 +376,8 @@ static bool receive(const struct call *call, int sock, struct answer *a, int64_t
 	ssize_t n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	int fd = -1;
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return true;
-	if (n <= 0)
-		return false;
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
@@ -382,6 +385,10 @@ static bool receive(const struct call *call, int sock, struct answer *a, int64_t
 			close_fd(&fd); /* one per message; a further one is not ours to keep */
 			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof fd);
 		}
+	}
+	if (n == 0) { /* the end, or an empty message, which may carry descriptors */
+		close_fd(&fd);
+		return false;
 	}
 	buf[n] = 0;
 	switch (buf[0]) {
@@ -536,13 +543,24 @@ static void restore_view(const struct view *v, const struct answer *a)
 		(void)!chdir("/");
 }
 
+/* Why there is no answer, by how the worker ended; nothing if that was reaped
+ * by somebody else. */
+static void note_end(struct answer *a, const siginfo_t *end)
+{
+	if (!a->why[0] && end->si_pid)
+		snprintf(a->why, sizeof a->why, "the worker ended without an answer (%s %d)",
+			end->si_code == CLD_EXITED ? "exit status" : "signal", end->si_status);
+}
+
 /* Sees the worker off: told how the join went, waited for, killed if it
  * lingers, reaped. A worker in uninterruptible sleep is left behind. */
 static void dismiss(const struct call *call, int *sock, pid_t pid, struct answer *a, bool late, int outcome)
 {
+	siginfo_t end = { 0 };
+
 	if (late && a->hello)
 		syscall(SYS_pidfd_send_signal, a->pidfd, SIGKILL, NULL, 0);
-	else if (!late)
+	else if (a->reported) /* else the end of the socket tells it to undo */
 		send(*sock, &outcome, sizeof outcome, MSG_NOSIGNAL | MSG_DONTWAIT);
 	close_fd(sock);
 	if (a->hello) {
@@ -554,13 +572,15 @@ static void dismiss(const struct call *call, int *sock, pid_t pid, struct answer
 			}
 		}
 		/* ECHILD is no error: a host may reap everything it sees */
-		waitid((idtype_t)P_PIDFD, (id_t)a->pidfd, NULL, WEXITED | __WALL);
+		if (waitid((idtype_t)P_PIDFD, (id_t)a->pidfd, &end, WEXITED | __WALL) == 0 && !late)
+			note_end(a, &end);
 		return;
 	}
 	/* it died at its birth, before it could be anything but our child */
 	if (late)
 		kill(pid, SIGKILL);
-	waitpid(pid, NULL, __WALL);
+	if (waitid(P_PID, (id_t)pid, &end, WEXITED | __WALL) == 0 && !late)
+		note_end(a, &end);
 }
 
 /* Root with no answer at all (no memory for a worker, a crash) is admitted to

@@ -102,7 +102,8 @@ type Report struct {
 }
 
 // Report sends the answer. For a join and InPlace it returns only when the host
-// has said how that went: nil if it stands in the new view.
+// has said how that went: nil if it stands in the new view, or may do so. An
+// error is returned only where it does not, because what was made is undone then.
 func (c Conn) Report(r Report) error {
 	packet := []byte{'R', byte(r.Action), byte(r.Code), byte(r.Priority)}
 	packet = binary.NativeEndian.AppendUint32(packet, uint32(r.NSTypes))
@@ -123,10 +124,12 @@ func (c Conn) Report(r Report) error {
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
-		case err != nil:
-			return fmt.Errorf("the host does not answer: %w", err)
-		case n < len(word):
-			return errors.New("the host is gone")
+		case errors.Is(err, unix.ECONNRESET):
+			return fmt.Errorf("the host did not read the answer: %w", err)
+		case err != nil, n < len(word):
+			// it may have joined before it ended, or could not say that it did;
+			// what nobody uses is removed by gc
+			return nil
 		}
 		if errno := unix.Errno(binary.NativeEndian.Uint32(word[:])); errno != 0 {
 			return fmt.Errorf("the host cannot join: %w", errno)

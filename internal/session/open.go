@@ -80,7 +80,7 @@ func (c *call) nothingToDo(selection polyinst.Selection) bool {
 func (c *call) build(selection polyinst.Selection) *polyinst.Refusal {
 	if r := c.lookAround(); r != nil {
 		if len(selection.Rules) == 0 {
-			c.debug("nothing applies; %v", r)
+			c.host.Log(hostconn.Warning, fmt.Sprintf("nothing applies, and the session stays in the view that it is in: %v", r))
 			c.stay("")
 			return nil
 		}
