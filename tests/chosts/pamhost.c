@@ -7,6 +7,9 @@
  *   tty=NAME ruser=NAME rhost=NAME     items, set by "start"
  *   pass=TEXT                  the answer to every prompt
  *   silent                     pass PAM_SILENT from here on
+ *   window                     SIGTRAP before and after each open and close, and
+ *                              SIGSYS around what this host does meanwhile: for
+ *                              fault.c, which takes them
  * PAM:
  *   start auth acct cred open close end end-silent
  *   handle:N                   go on with the Nth of eight handles (0 at first),
@@ -14,6 +17,8 @@
  * What is around them:
  *   exec:CMD                   sh -c CMD as the user, in the session
  *   root-exec:CMD              the same as root
+ *   look:DIR...                as the user: owner and mode of each directory, and
+ *                              its names after the file "mine" was made in it
  *   snapshot:NAME              the state of this process
  *   fork ... join              a child does the steps in between, the parent waits
  *                              for it and goes on after "join"; can be nested
@@ -21,7 +26,8 @@
  *   threads:N                  N threads that wait
  *   in-thread ... join         another thread does the steps in between
  *   chroot:DIR cwd:DIR umask:OCTAL closefd:N dup2:N,M setenv:NAME=VALUE
- *   rlimit:NAME=SOFT[,HARD]    as, nofile, core, nproc, stack, cpu, fsize
+ *   rlimit:NAME=SOFT[,HARD]    as, nofile, core, nproc, stack, cpu, fsize, data
+ *   ruid:UID                   the real uid only, as in a set-user-id program
  *   dropcap:NAME               cap_sys_chroot, cap_sys_admin, ... or a number
  *   sigblock:N sigign:N        block, or ignore, a signal
  *   unsharefs                  a private fs_struct
@@ -59,14 +65,23 @@
 static const char *service = "pamhost", *user, *tty, *ruser, *rhost, *pass = "";
 static pam_handle_t *pamh;
 static int flags, last_rc;
+static pid_t window_of; /* this process, where "window" was said */
+
+static void window(int signal)
+{
+	if (window_of)
+		kill(window_of, signal);
+}
 
 /* ---- PAM ---- */
 
 static int converse(int n, const struct pam_message **messages, struct pam_response **answers, void *data)
 {
-	struct pam_response *r = calloc((size_t)n, sizeof *r);
+	struct pam_response *r;
 
 	(void)data;
+	window(SIGSYS);
+	r = calloc((size_t)n, sizeof *r);
 	for (int i = 0; r && i < n; i++) {
 		int style = messages[i]->msg_style;
 
@@ -80,6 +95,7 @@ static int converse(int n, const struct pam_message **messages, struct pam_respo
 		json_close();
 	}
 	*answers = r;
+	window(SIGSYS);
 	return r ? PAM_SUCCESS : PAM_BUF_ERR;
 }
 
@@ -112,10 +128,14 @@ static bool step_pam(const char *step)
 		last_rc = pam_setcred(pamh, PAM_ESTABLISH_CRED | flags);
 	} else if (strcmp(step, "open") == 0) {
 		sigchld_release_second();
+		window(SIGTRAP);
 		last_rc = pam_open_session(pamh, flags);
+		window(SIGTRAP);
 	} else if (strcmp(step, "close") == 0) {
 		sigchld_release_second();
+		window(SIGTRAP);
 		last_rc = pam_close_session(pamh, flags);
+		window(SIGTRAP);
 	} else if (strcmp(step, "end") == 0) {
 		last_rc = pam_end(pamh, last_rc);
 	} else if (strcmp(step, "end-silent") == 0) {
@@ -159,6 +179,35 @@ static void become_user(void)
 		die("become the user");
 }
 
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static void look(char *dirs, FILE *out)
+{
+	for (char *dir = strtok(dirs, " "); dir; dir = strtok(NULL, " ")) {
+		struct dirent **names;
+		char path[PATH_MAX];
+		struct stat st = { 0 };
+		int n, fd;
+
+		if (stat(dir, &st))
+			fprintf(out, "%s: %s\n", dir, strerror(errno));
+		fprintf(out, "%s %u:%u %o:", dir, st.st_uid, st.st_gid, st.st_mode & 07777);
+		snprintf(path, sizeof path, "%s/mine", dir);
+		fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+		if (fd < 0)
+			fprintf(out, " %s!", strerror(errno));
+		close(fd);
+		n = scandir(dir, &names, NULL, by_name);
+		for (int i = 0; i < n; i++)
+			fprintf(out, " %s", names[i]->d_name);
+		fputc('\n', out);
+	}
+	fclose(out);
+}
+
 /* Waits for one child; true unless somebody else has reaped it. */
 static bool wait_for(pid_t pid, int *status)
 {
@@ -191,6 +240,10 @@ static void step_exec(const char *step, const char *command, bool as_user)
 		dup2(fds[1], 2);
 		if (as_user)
 			become_user();
+		if (strcmp(step, "look") == 0) {
+			look(strdup(command), fdopen(1, "w"));
+			_exit(0);
+		}
 		execl("/bin/sh", "sh", "-c", command, (char *)NULL);
 		_exit(126);
 	}
@@ -647,6 +700,10 @@ static bool setting(const char *step)
 			return true;
 		}
 	}
+	if (strcmp(step, "window") == 0) {
+		window_of = getpid();
+		return true;
+	}
 	if (strcmp(step, "silent") == 0) {
 		flags |= PAM_SILENT;
 		return true;
@@ -691,6 +748,9 @@ static bool surroundings(const char *name, const char *value)
 		putenv(strdup(value));
 	} else if (strcmp(name, "rlimit") == 0) {
 		step_rlimit(value);
+	} else if (strcmp(name, "ruid") == 0) {
+		if (setresuid((uid_t)atoi(value), (uid_t)-1, (uid_t)-1))
+			die("setresuid");
 	} else if (strcmp(name, "dropcap") == 0) {
 		step_dropcap(value);
 	} else if (strcmp(name, "sigblock") == 0 || strcmp(name, "sigign") == 0) {
@@ -787,8 +847,8 @@ static void one(char *step)
 	}
 	snprintf(name, sizeof name, "%.*s", value ? (int)(value - step) : 31, step);
 	value = value ? value + 1 : "";
-	if (strcmp(name, "exec") == 0 || strcmp(name, "root-exec") == 0) {
-		step_exec(name, value, name[0] == 'e');
+	if (strcmp(name, "exec") == 0 || strcmp(name, "root-exec") == 0 || strcmp(name, "look") == 0) {
+		step_exec(name, value, name[0] != 'r');
 		return;
 	}
 	if (strcmp(name, "look") == 0) {

@@ -63,8 +63,14 @@ type Option func(*spec)
 // fallback where an overlay is refused.
 func Copied() Option { return func(s *spec) { s.Copied = true } }
 
-// Within gives a story another limit.
-func Within(limit time.Duration) Option { return func(s *spec) { s.limit = limit } }
+// Within gives a story more time than Limit.
+func Within(d time.Duration) Option { return func(s *spec) { s.limit = d } }
+
+// Env hands environment variables of the tests, with their values, to the story.
+func Env(names ...string) Option { return func(s *spec) { s.env = names } }
+
+// Tee writes what the story prints to w as well, of all its streams.
+func Tee(w io.Writer) Option { return func(s *spec) { s.tee = w } }
 
 // spec is what the outer process tells the first process of the host.
 type spec struct {
@@ -73,7 +79,10 @@ type spec struct {
 	Build  string // where built programs appear
 	Binary string // the test binary
 	Copied bool
-	limit  time.Duration
+
+	limit time.Duration // what follows is known outside only
+	env   []string
+	tee   io.Writer
 }
 
 // Main runs the tests of a package that uses Run:
@@ -160,11 +169,19 @@ func runOutside(t *testing.T, options []Option) {
 	defer repliesW.Close()
 
 	out := &quiet{w: t.Output(), name: t.Name()}
+	if s.tee != nil {
+		out.w = io.MultiWriter(out.w, s.tee)
+	}
 	cmd := exec.Command(binary, innerArgs(t, s.limit)...)
 	cmd.Env = append(cleanEnv("root", "/root", "/bin/bash"), stageEnv+"="+stageInit, specEnv+"="+string(text))
 	for _, v := range os.Environ() {
 		if strings.HasPrefix(v, settings) {
 			cmd.Env = append(cmd.Env, v)
+		}
+	}
+	for _, name := range s.env {
+		if value, there := os.LookupEnv(name); there {
+			cmd.Env = append(cmd.Env, name+"="+value)
 		}
 	}
 	cmd.Stdout, cmd.Stderr = out, out
