@@ -91,13 +91,58 @@ test-cluster: build-to-test ## the stories on a Slurm cluster, which `make test`
 	@$(suite) ./tests -run 'TestSlurm|TestNetworkFS'
 
 .PHONY: fuzz
-fuzz: ## fuzz the configuration's parser, FUZZTIME=20s for each target
-	@for f in $$(sed -n 's/^func \(Fuzz[A-Za-z]*\).*/\1/p' internal/config/*_test.go); do \
-		$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) ./internal/config || exit 1; done
+fuzz: build/edge/fuzz_host ## fuzz all parsers, and the C edge, FUZZTIME=20s for each target
+	@grep -rHoE '^func Fuzz[A-Za-z]+' internal --include=*_test.go | sed 's/:func /:/' | while IFS=: read -r file target; do \
+		echo "== $$target, $${file%/*}"; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$${file%/*}" </dev/null || exit 1; done
+	@mkdir -p build/edge/corpus
+	build/edge/fuzz_host -max_total_time=$(FUZZTIME:s=) -max_len=800 -timeout=10 -print_final_stats=1 -verbosity=0 \
+		-artifact_prefix=build/edge/ build/edge/corpus tests/edge/corpus
+
+# FAULTS=all tries each fault, which takes long; 3/8 is the third eighth of them.
+FAULTS ?= 1/8
+.PHONY: faults
+faults: build-to-test ## let the system calls of a login fail, and lower all limits; FAULTS=all|N/M of all faults
+	@status=0; out=$$(mktemp); \
+	POLYINST_FAULTS=$(FAULTS) $(GO) test -count=1 -v -timeout 4h ./tests/faults >$$out 2>&1 || status=1; \
+	grep -E '^ *(\||HARM|cannot say)|_test.go:[0-9]+: .|^(ok|FAIL)' $$out | sed 's/^ *//'; \
+	[ $$status = 0 ] || { echo "all that was said: $$out"; exit 1; }; rm -f $$out
+
+.PHONY: edge
+edge: build-to-test ## the C edge with sanitizers, under valgrind, with workers that lie
+	$(GO) test -count=1 -v ./tests/edge
+
+# The C edge with sanitizers, with a worker that lies, and under a fuzzer.
+sanitize = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+liar     = pam_polyinst/module.c tests/edge/c/liar.c
+edgecc   = mkdir -p build/edge; gcc -std=gnu11 -Wall -Wextra -Werror -O1 -g
+sharedc  = -fPIC -shared -Wl,--version-script=pam_polyinst/exports.map
+
+.PHONY: edge-build
+edge-build: build/edge/pam_liar.so build/edge/pam_liar-asan.so build/edge/pamhost-asan build/edge/replay_host build/edge/fuzz_host
+	LIBRARY_PATH="$(CURDIR)/pam_polyinst$${LIBRARY_PATH:+:$$LIBRARY_PATH}" \
+	CGO_CFLAGS="-g -O1 $(sanitize)" CGO_LDFLAGS="$(sanitize)" \
+	$(gobuild) -buildmode=c-shared -o build/edge/pam_polyinst-asan.so \
+		-ldflags "$(pathvars) -linkmode=external -extldflags '$(hardening)'" ./pam_polyinst
+	@rm -f build/edge/pam_polyinst-asan.h
+	@$(giveback)
+
+build/edge/pam_liar.so: $(liar) tests/edge/c/lie.h
+	$(edgecc) $(sharedc) -o $@ $(liar) -lpam
+build/edge/pam_liar-asan.so: $(liar) tests/edge/c/lie.h
+	$(edgecc) $(sharedc) $(sanitize) -o $@ $(liar) -lpam
+build/edge/pamhost-asan: tests/chosts/pamhost.c tests/chosts/json.h
+	$(edgecc) $(sanitize) -o $@ $< -lpam -ldl -pthread
+build/edge/replay_host: tests/edge/c/fuzz_host.c tests/edge/c/lie.h pam_polyinst/module.c
+	$(edgecc) -DREPLAY -o $@ $<
+build/edge/fuzz_host: tests/edge/c/fuzz_host.c tests/edge/c/lie.h pam_polyinst/module.c
+	@dist/deps -n edge
+	@mkdir -p build/edge
+	clang -std=gnu11 -Wall -Wextra -Werror -O1 -g -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ $<
 
 .PHONY: build-to-test
 build-to-test: build/tools/suite
-	@if [ "$$(id -u)" = 0 ]; then dist/deps build test; fi
+	@if [ "$$(id -u)" = 0 ]; then dist/deps build test edge; fi
 	@$(MAKE) --no-print-directory -s build
 
 .PHONY: check

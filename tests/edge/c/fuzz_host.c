@@ -1,0 +1,287 @@
+/* Fuzzes the host's side of the conversation: module.c as it is, with libpam and
+ * what would change this very process replaced, talking to a worker that says
+ * what the fuzzer wants (lie.h). `make fuzz`, and tests/edge.
+ *
+ * With -DREPLAY it is a program that plays the files that it is given, for
+ * valgrind.
+ *
+ * After each call the process must be as it was: descriptors, signal mask,
+ * cancellation. Without a report, or without the join that it asked for, nobody
+ * but root is admitted.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "lie.h"
+
+/* ---- what the module may not really do here ---- */
+
+static struct lie lie;
+static int64_t now = 1000;       /* ms: nobody waits */
+static int result_of_setns, kept_end = -1;
+static bool joined, reported, unshared;
+
+static int fake_clock_gettime(clockid_t id, struct timespec *t)
+{
+	(void)id;
+	t->tv_sec = now / 1000;
+	t->tv_nsec = now % 1000 * 1000000;
+	return 0;
+}
+
+static int fake_poll(struct pollfd *p, nfds_t n, int timeout)
+{
+	int ready = poll(p, n, 0);
+
+	if (ready == 0)
+		now += timeout;
+	return ready;
+}
+
+/* The worker has said all before the host listens. */
+static int fake_socketpair(int domain, int type, int protocol, int pair[2])
+{
+	if (lie.left % 61 == 60) {
+		errno = EMFILE;
+		return -1;
+	}
+	if (socketpair(domain, type, protocol, pair))
+		return -1;
+	enum ending end = play(&lie, pair[1]);
+	reported |= end == REPORTED;
+	if (end == SILENT)
+		kept_end = dup(pair[1]);
+	return 0;
+}
+
+static pid_t fake_fork(void)
+{
+	if (lie.left % 67 == 66) {
+		errno = EAGAIN;
+		return -1;
+	}
+	return 4242;
+}
+
+static long fake_syscall(long number, ...)
+{
+	return number == SYS_clone ? fake_fork() : 0;
+}
+
+static int fake_setns(int fd, int types)
+{
+	(void)types;
+	if (fcntl(fd, F_GETFD) < 0)
+		return -1; /* EBADF */
+	errno = result_of_setns;
+	joined = !errno;
+	return errno ? -1 : 0;
+}
+
+static int fake_unshare(int what)
+{
+	unshared |= (what & CLONE_NEWNS) != 0;
+	errno = EPERM;
+	return lie.left % 71 == 70 ? -1 : 0;
+}
+
+static int fake_waitid(idtype_t type, id_t id, siginfo_t *info, int options)
+{
+	(void)type, (void)id, (void)options;
+	if (lie.left % 3 == 0) {
+		errno = ECHILD;
+		return -1;
+	}
+	if (info) {
+		info->si_pid = 4242;
+		info->si_code = lie.left % 3 == 1 ? CLD_EXITED : CLD_KILLED;
+		info->si_status = 9;
+	}
+	return 0;
+}
+
+static int fake_nothing(void) { return 0; }
+static int fake_kill(pid_t pid, int signal) { (void)pid, (void)signal; return 0; }
+static int fake_fchdir(int fd) { return fcntl(fd, F_GETFD) < 0 ? -1 : 0; }
+static int fake_umount2(const char *path, int flags) { (void)flags; return access(path, F_OK); }
+
+#define clock_gettime fake_clock_gettime
+#define poll(p, n, t) fake_poll(p, n, t)
+#define socketpair(d, t, p, s) fake_socketpair(d, t, p, s)
+#define fork fake_fork
+#define syscall(...) fake_syscall(__VA_ARGS__)
+#define setns(fd, types) fake_setns(fd, types)
+#define unshare fake_unshare
+#define waitid fake_waitid
+#define kill(pid, signal) fake_kill(pid, signal)
+#define fchdir fake_fchdir
+#define chdir(path) fake_nothing()
+#define chroot(path) fake_nothing()
+#define umount2 fake_umount2
+#include "../../../pam_polyinst/module.c"
+#undef poll
+#undef socketpair
+#undef syscall
+
+void polyinstOpen(int sock, char *request, size_t length) { (void)sock, (void)request, (void)length; }
+void polyinstClose(int sock, char *request, size_t length) { (void)sock, (void)request, (void)length; }
+
+/* ---- libpam ---- */
+
+static char handle; /* stands for libpam's */
+#define PAMH ((pam_handle_t *)&handle)
+static const char *user;
+static void *data;
+static void (*data_cleanup)(pam_handle_t *, void *, int);
+static bool no_data;
+
+int pam_get_item(const pam_handle_t *pamh, int type, const void **item)
+{
+	(void)pamh;
+	*item = type == PAM_USER ? user : type == PAM_SERVICE ? "fuzz" : NULL;
+	return PAM_SUCCESS;
+}
+
+int pam_set_data(pam_handle_t *pamh, const char *name, void *value, void (*cleanup)(pam_handle_t *, void *, int))
+{
+	(void)name;
+	if (no_data)
+		return PAM_BUF_ERR;
+	if (data_cleanup)
+		data_cleanup(pamh, data, 0);
+	data = value;
+	data_cleanup = cleanup;
+	return PAM_SUCCESS;
+}
+
+int pam_get_data(const pam_handle_t *pamh, const char *name, const void **value)
+{
+	(void)pamh, (void)name;
+	*value = data;
+	return data ? PAM_SUCCESS : PAM_NO_MODULE_DATA;
+}
+
+/* What is logged is read to its end. */
+static void swallow(const char *format, va_list ap)
+{
+	char *text = NULL;
+
+	if (vasprintf(&text, format, ap) >= 0)
+		free(text);
+}
+
+void pam_syslog(const pam_handle_t *pamh, int priority, const char *format, ...)
+{
+	va_list ap;
+
+	(void)pamh, (void)priority;
+	va_start(ap, format);
+	swallow(format, ap);
+	va_end(ap);
+}
+
+int pam_prompt(pam_handle_t *pamh, int style, char **response, const char *format, ...)
+{
+	va_list ap;
+
+	(void)pamh, (void)style, (void)response;
+	va_start(ap, format);
+	swallow(format, ap);
+	va_end(ap);
+	return PAM_SUCCESS;
+}
+
+/* ---- the fuzzer ---- */
+
+static void demand(bool holds, const char *what)
+{
+	if (holds)
+		return;
+	fprintf(stderr, "DEMAND: %s\n", what);
+	abort();
+}
+
+static int descriptors(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 64; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
+{
+	static const char *const users[] = { "alice", "root", "", NULL };
+	const char *args[] = { "debug", "unmount_on_close" };
+	sigset_t before = { 0 }, after = { 0 };
+	int cancel, have = descriptors();
+
+	lie = (struct lie){ input, size };
+	uint8_t how = next_byte(&lie), more = next_byte(&lie);
+	user = users[how & 3];
+	int flags = how & 4 ? PAM_SILENT : 0;
+	result_of_setns = how & 8 ? EPERM : 0;
+	no_data = how & 16;
+	joined = reported = unshared = false;
+	data = NULL;
+	data_cleanup = NULL;
+	if (more & 1 && !no_data)
+		pam_set_data(PAMH, BACK, (void *)(intptr_t)(open("/dev/null", O_RDONLY | O_CLOEXEC) + 1), close_back);
+	pthread_sigmask(SIG_SETMASK, NULL, &before);
+
+	/* pam_sm_close_session does nothing unless the host is root */
+	struct call call = { PAMH, flags, 2, args, !(how & 32) };
+	int rc = answer(&call);
+
+	pthread_sigmask(SIG_SETMASK, NULL, &after);
+	demand(memcmp(&before, &after, sizeof before) == 0, "the signal mask is as before");
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &cancel);
+	demand(cancel == PTHREAD_CANCEL_ENABLE, "cancellation is as before");
+	bool root = user && strcmp(user, "root") == 0;
+	if (rc == PAM_SUCCESS && call.open && !root)
+		demand(reported, "no success without a report");
+	demand(rc >= 0 && rc < 256, "a code of PAM");
+	if (data_cleanup)
+		data_cleanup(PAMH, data, 0); /* pam_end */
+	if (kept_end >= 0) {
+		int word;
+		demand(reported || recv(kept_end, &word, sizeof word, MSG_DONTWAIT) <= 0, "no worker is told of a join that it did not ask for");
+		close(kept_end);
+	}
+	kept_end = -1;
+	demand(descriptors() == have, "no descriptor is left");
+	return 0;
+}
+
+#ifdef REPLAY
+int main(int argc, char **argv)
+{
+	static uint8_t input[1 << 16];
+
+	for (int i = 1; i < argc; i++) {
+		FILE *f = fopen(argv[i], "re");
+		demand(f != NULL, argv[i]);
+		size_t size = fread(input, 1, sizeof input, f);
+		fclose(f);
+		uint8_t *copy = malloc(size + 1); /* of that size, so that its end is known */
+		demand(copy != NULL, "memory");
+		memcpy(copy, input, size);
+		LLVMFuzzerTestOneInput(copy, size);
+		free(copy);
+	}
+	printf("played %d\n", argc - 1);
+	return 0;
+}
+#endif
