@@ -479,7 +479,7 @@ func (s *siege) round(h *host.Host, f *field, v victim, pamhost string) {
 		f.breach("start a host: %v", err)
 		return
 	}
-	timer := time.AfterFunc(2*host.Patience, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
+	timer := time.AfterFunc(6*host.Patience, func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
 	err := cmd.Wait()
 	if !timer.Stop() {
 		f.breach("a host hung: %s", stdout.String())
