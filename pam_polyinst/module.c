@@ -628,7 +628,7 @@ static int converse(const struct call *call, bool in_place, bool *retry)
 	if (in_place) {
 		save_view(&view);
 		if (unshare(CLONE_NEWNS) < 0) {
-			result = no_answer(call, "unshare (it takes CAP_SYS_ADMIN, and under SELinux the boolean allow_polyinstantiation)", errno);
+			result = no_answer(call, "unshare (it takes CAP_SYS_ADMIN; under SELinux the boolean allow_polyinstantiation, under AppArmor a rule of the profile)", errno);
 			close(pair[0]);
 			close(pair[1]);
 			goto out;

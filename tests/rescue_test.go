@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -114,7 +115,7 @@ func TestWithoutContext(t *testing.T) {
 	story(t, level, []string{"su"}, func(h *host.Host) {
 		h.AddUser("alice")
 		host.Equal(h, "alice", admitted(h, "alice"), false)
-		h.WaitLog("no security module gives a context here")
+		h.WaitLog(regexp.QuoteMeta(levelHere()))
 		h.Config(level + "shared = true\nwithout_context = \"user\"\n")
 		sees(h, "alice", true)
 	})

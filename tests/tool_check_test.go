@@ -45,10 +45,23 @@ func TestCheckMachine(t *testing.T) {
 				h.Sh(parts["setup"])
 				r := h.Cmd("polyinst", "check")
 				got := fmt.Sprintf("%sexit %d\n", r.Stderr, r.Code)
-				host.Equal(h, "said", got, parts["want"])
+				host.Equal(h, "said", got, strings.Replace(parts["want"], withoutModule, levelHere(), 1))
 			})
 		})
 	}
+}
+
+const withoutModule = "no security module gives a context here: turn SELinux on"
+
+// levelHere is why this machine has no levels: the disposable host is under the
+// security module of the machine.
+func levelHere() string {
+	for module, file := range map[string]string{"AppArmor": "apparmor", "Smack": "smack"} {
+		if _, err := os.ReadFile("/proc/thread-self/attr/" + file + "/current"); err == nil {
+			return "only SELinux has levels, and " + module + ` is active here: use method "context"`
+		}
+	}
+	return withoutModule
 }
 
 func TestCheckJSON(t *testing.T) {

@@ -48,9 +48,17 @@ func checkMachine(c *config.Config, files observe.Files, conf string) ([]remark,
 	}
 	m.InitDir = observe.InitDir(conf)
 	m.Security = observe.Security(observe.CurrentContext, nobodyYet)
+	unconfined := m.Security.Module == polyinst.AppArmor && m.Security.Session == "" && m.Security.Problem == ""
+	if unconfined {
+		// this shell is; what the login programs are, it cannot tell
+		m.Security.Session = "some-profile"
+	}
 	var steps []polyinst.Step
 	for i := range c.Polydirs {
 		p := &c.Polydirs[i]
+		if unconfined && p.Method == config.MethodContext && p.WithoutContext == config.WithoutContextRefuse {
+			out = append(out, at(keyOf(p, "method"), pamstack.Note, "polydir %q: method \"context\": sessions of programs that no AppArmor profile confines are refused (without_context)", p.Path))
+		}
 		if !varies(p) {
 			step, found := checkFor(p, m, steps)
 			out = append(out, found...)

@@ -324,7 +324,7 @@ func (e explainer) securityOf(x *explanation) polyinst.Security {
 		from = observe.DefaultContext
 	}
 	s := observe.Security(from, x.who)
-	if e.context != "" {
+	if e.context != "" && s.Module != polyinst.NoModule {
 		s.Session, s.Problem = e.context, ""
 	}
 	return s

@@ -11,7 +11,6 @@ import (
 	"pam_polyinst/internal/mntns"
 	"pam_polyinst/internal/mountfd"
 	"pam_polyinst/internal/polyinst"
-	"pam_polyinst/internal/selinuxfs"
 )
 
 // Isolate cuts the namespace off, before anything is attached in it: nothing of
@@ -170,12 +169,9 @@ func verify(s *Staged) error {
 			way.Stat.Dev, way.Stat.Ino, s.Root.Dev, s.Root.Ino)
 	}
 	if s.Step.Label != "" {
-		have, err := way.Dir.Xattr(selinuxfs.XattrLabel)
+		have, err := labelOf(way.Dir, s.Step.Module)
 		if err != nil {
 			return err
-		}
-		if canonical, err := selinuxfs.Canonical(have); err == nil {
-			have = canonical
 		}
 		if have != s.Step.Label {
 			return fmt.Errorf("labelled %q, want %q", have, s.Step.Label)

@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"strings"
 
+	"pam_polyinst/internal/config"
 	"pam_polyinst/internal/dirfd"
+	"pam_polyinst/internal/lsm"
+	"pam_polyinst/internal/observe"
 	"pam_polyinst/internal/polyinst"
 	"pam_polyinst/internal/secontext"
 	"pam_polyinst/internal/selinuxfs"
@@ -111,27 +114,40 @@ func Repair(rule polyinst.Rule, name string) error {
 	if !st.IsDir() {
 		return fmt.Errorf("%s/%s is a %s, not a directory: look at it and move it away", rule.Parent, name, st.TypeName())
 	}
-	if label := repairedLabel(polydir.Dir, rule, name); label != "" {
-		if err := dir.SetXattr(selinuxfs.XattrLabel, label); err != nil {
-			return err
-		}
+	if err := relabel(dir, polydir.Dir, rule, name); err != nil {
+		return err
 	}
 	return dir.SetOwner(polydir.Stat.UID, polydir.Stat.GID, polydir.Stat.Mode)
 }
 
-// repairedLabel is the context in the instance's name, or else the polydir's.
-func repairedLabel(polydir dirfd.Dir, rule polyinst.Rule, name string) string {
-	if !selinuxfs.Active() {
-		return ""
+// relabel gives an instance the context in its name, or else the polydir's.
+func relabel(dir, polydir dirfd.Dir, rule polyinst.Rule, name string) error {
+	name = strings.TrimPrefix(name, rule.Prefix)
+	if selinuxfs.Active() {
+		label := secontext.InName(name)
+		if label == "" {
+			var err error
+			if label, err = polydir.Xattr(selinuxfs.XattrLabel); err != nil || label == "" {
+				return nil
+			}
+		}
+		return setSELinuxLabel(dir, label)
 	}
-	if c := secontext.InName(strings.TrimPrefix(name, rule.Prefix)); c != "" {
-		return c
+	if _, active, err := lsm.Smack(); !active {
+		return err
 	}
-	label, err := polydir.Xattr(selinuxfs.XattrLabel)
-	if err != nil {
-		return ""
+	label, cut := polyinst.SmackLabelInName(name)
+	switch {
+	case cut, label == "" && rule.Config.Method == config.MethodContext:
+		return fmt.Errorf("its label cannot be told from its name: setfattr -n security.SMACK64 -v LABEL %s", dir.Path())
+	case label != "":
+		return setSmackLabel(dir, label, false)
 	}
-	return label
+	label, transmute, err := observe.SmackLabel(polydir)
+	if err != nil || label == "" {
+		return err
+	}
+	return setSmackLabel(dir, label, transmute)
 }
 
 // KeepState writes a file of our own below a directory that is root's alone,

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"pam_polyinst/internal/config"
 	"pam_polyinst/internal/dirfd"
 	"pam_polyinst/internal/hook"
 	"pam_polyinst/internal/mountfd"
@@ -82,6 +83,12 @@ func stage(staged *Staged, scene *observe.Scene, s polyinst.Subject) error {
 		if err := createPolydir(staged, &scene.Polydir, s); err != nil {
 			return fmt.Errorf("create: %w", err)
 		}
+		if step.Module == polyinst.Smack && step.Method != config.MethodContext {
+			// the kernel has labelled it, and the instance is to be alike
+			if step.Label, step.Transmute, err = observe.SmackLabel(scene.Polydir.Dir); err != nil {
+				return fmt.Errorf("create: %w", err)
+			}
+		}
 	}
 	if step.Source == polyinst.NewTmpfs {
 		staged.Mount, err = newTmpfs(step)
@@ -131,16 +138,7 @@ func fillTmpfs(staged *Staged, s polyinst.Subject) error {
 			return err
 		}
 	}
-	return label(staged.Mount.Root, staged.Step.Label)
-}
-
-// label gives a directory its security context, as the last thing that is done
-// with it: afterwards a login program may not be permitted to open it.
-func label(dir dirfd.Dir, context string) error {
-	if context == "" {
-		return nil
-	}
-	return dir.SetXattr(selinuxfs.XattrLabel, context)
+	return setLabel(staged.Mount.Root, &staged.Step)
 }
 
 // fromSkel fills an empty directory from /etc/skel; all in it is the user's.
@@ -299,7 +297,7 @@ func labelled(label string, f func() error) error {
 // can enter, because whoever can open a lock can hold it.
 func openLocks(staged *Staged, parent dirfd.Dir) error {
 	var err error
-	if staged.Step.Label != "" {
+	if staged.Step.Module == polyinst.SELinux && staged.Step.Label != "" {
 		// every login program must be able to use what another one made
 		if staged.lockLabel, err = parent.Xattr(selinuxfs.XattrLabel); err != nil {
 			return err
@@ -401,7 +399,7 @@ func existingInstance(staged *Staged, scene *observe.Scene) (dirfd.Dir, error) {
 		err = fmt.Errorf("instance %q: was made for uid %d", now.Path(), lock.UID)
 	}
 	if err == nil && staged.Step.Relabel {
-		err = now.SetXattr(selinuxfs.XattrLabel, staged.Step.Label)
+		err = setLabel(now, &staged.Step)
 	}
 	if err != nil {
 		now.Close()
@@ -443,9 +441,11 @@ func makeInstance(staged *Staged, parent dirfd.Dir, s polyinst.Subject) (dirfd.D
 	if err != nil {
 		return dirfd.Dir{}, err
 	}
-	if err := label(dir, step.Label); err != nil {
-		dir.Close()
-		return dirfd.Dir{}, err
+	if step.Module == polyinst.SELinux {
+		if err := setLabel(dir, step); err != nil {
+			dir.Close()
+			return dirfd.Dir{}, err
+		}
 	}
 	return dir, nil
 }
@@ -528,6 +528,9 @@ func makeUnder(parent dirfd.Dir, parentLabel, name string, step *polyinst.Step, 
 	}
 	if err == nil {
 		err = dir.SetOwner(step.Owner.UID, step.Owner.GID, step.Owner.Mode)
+	}
+	if err == nil && step.Module == polyinst.Smack {
+		err = setLabel(dir, step) // before it has its name; SELinux would not let us rename it then
 	}
 	if err != nil {
 		dir.Close()

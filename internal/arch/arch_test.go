@@ -20,13 +20,13 @@ import (
 var layers = [][]string{
 	{"config", "secontext", "seconfig", "auditmsg"},
 	{"polyinst", "convert", "pamstack"},
-	{"dirfd", "mountfd", "mntns", "hostconn", "selinuxfs", "hook", "auditnl", "terminal", "program"},
+	{"dirfd", "mountfd", "mntns", "hostconn", "selinuxfs", "lsm", "hook", "auditnl", "terminal", "program"},
 	{"record", "observe", "apply", "live", "reap"},
 	{"session"},
 }
 
 // mayMakeSystemCalls are the kernel packages, alone.
-var mayMakeSystemCalls = []string{"dirfd", "mountfd", "mntns", "hostconn", "selinuxfs", "hook", "auditnl", "terminal", "program"}
+var mayMakeSystemCalls = []string{"dirfd", "mountfd", "mntns", "hostconn", "selinuxfs", "lsm", "hook", "auditnl", "terminal", "program"}
 
 // pure packages import nothing that could reach the system.
 var pure = map[string][]string{

@@ -251,13 +251,12 @@ func (d Dir) Xattr(name string) (string, error) {
 	return strings.TrimRight(string(buf[:n]), "\x00"), nil
 }
 
-// SetXattr sets an extended attribute of a directory, with a NUL at its end as
-// SELinux has it.
+// SetXattr sets an extended attribute of a directory to these bytes.
 func (d Dir) SetXattr(name, value string) error {
 	fd, err := d.reopen()
 	if err != nil {
 		return pathError("open", d.path, err)
 	}
 	defer unix.Close(fd)
-	return pathError("setxattr "+name, d.path, unix.Fsetxattr(fd, name, append([]byte(value), 0), 0))
+	return pathError("setxattr "+name, d.path, unix.Fsetxattr(fd, name, []byte(value), 0))
 }

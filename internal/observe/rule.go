@@ -74,8 +74,8 @@ func Rule(rule polyinst.Rule, s polyinst.Subject, m polyinst.Machine, view dirfd
 	}
 	if err == nil && !scene.Parent.Missing && names.Own != "" {
 		instance(scene, rule, s, names)
-		if m.Security.Active && scene.Facts.Instance.Exists {
-			compareLabels(scene)
+		if m.Security.Labels() && scene.Facts.Instance.Exists {
+			compareLabels(scene, m.Security.Module)
 		}
 	}
 	return scene, nil

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 
 	"pam_polyinst/internal/config"
+	"pam_polyinst/internal/dirfd"
+	"pam_polyinst/internal/lsm"
 	"pam_polyinst/internal/polyinst"
 	"pam_polyinst/internal/secontext"
 	"pam_polyinst/internal/selinuxfs"
@@ -16,7 +18,7 @@ type ContextFrom int
 
 // The values of ContextFrom.
 const (
-	ExecContext    ContextFrom = iota // set by pam_selinux or the host for its next execve
+	ExecContext    ContextFrom = iota // set by pam_selinux or the host for its next execve; of AppArmor, the current one where none is set
 	CurrentContext                    // the host's own: use_current_context
 	DefaultContext                    // what the policy's files say of the user: use_default_context
 )
@@ -24,15 +26,36 @@ const (
 // SELinuxActive tells whether SELinux is on.
 func SELinuxActive() bool { return selinuxfs.Active() }
 
-// SELinuxEnforcing tells whether SELinux is on and denials are carried out.
-func SELinuxEnforcing() bool { return selinuxfs.Active() && selinuxfs.Enforcing() }
-
-// Security asks what the security module gives this session.
+// Security asks what the security module gives this session. Where several are
+// active, which kernels do not permit yet, SELinux counts before Smack, and
+// Smack before AppArmor: the one that says most of files.
 func Security(from ContextFrom, s polyinst.Subject) polyinst.Security {
-	if !selinuxfs.Active() {
+	if selinuxfs.Active() {
+		return selinux(from, s)
+	}
+	if label, active, err := lsm.Smack(); active || err != nil {
+		return otherModule(from, polyinst.Security{Module: polyinst.Smack, Enforcing: true, Session: label}, err)
+	}
+	profile, active, err := lsm.AppArmor()
+	if !active && err == nil {
 		return polyinst.Security{}
 	}
-	sec := polyinst.Security{Active: true, Enforcing: selinuxfs.Enforcing()}
+	if err == nil && from == ExecContext {
+		var waiting bool
+		var next lsm.Profile
+		if next, waiting, err = lsm.AppArmorExec(); waiting {
+			profile = next
+		}
+	}
+	sec := polyinst.Security{Module: polyinst.AppArmor, Enforcing: profile.Enforced()}
+	if profile.Confined() {
+		sec.Session = profile.Name
+	}
+	return otherModule(from, sec, err)
+}
+
+func selinux(from ContextFrom, s polyinst.Subject) polyinst.Security {
+	sec := polyinst.Security{Module: polyinst.SELinux, Enforcing: selinuxfs.Enforcing()}
 	var err error
 	switch from {
 	case CurrentContext:
@@ -51,13 +74,48 @@ func Security(from ContextFrom, s polyinst.Subject) polyinst.Security {
 	return sec
 }
 
+// otherModule completes what a module without files of default contexts says.
+func otherModule(from ContextFrom, sec polyinst.Security, err error) polyinst.Security {
+	switch {
+	case err != nil:
+		sec.Problem = err.Error()
+	case from == DefaultContext && sec.Session != "":
+		sec.Problem = fmt.Sprintf("use_default_context is for SELinux, and %s has no default contexts: take it out of the PAM line", sec.Module)
+	}
+	return sec
+}
+
 // booleans are the names that distributions give the boolean which lets login
 // programs polyinstantiate.
 var booleans = []string{"allow_polyinstantiation", "polyinstantiation_enabled"}
 
-// DeniedHint is the way out of a denial in enforcing mode: the boolean that is
-// off, or, where this program may not read it, both it and the label.
+// DeniedHint is the way out of a denial: empty where no security module can
+// have made it.
 func DeniedHint() string {
+	if selinuxfs.Active() {
+		if selinuxfs.Enforcing() {
+			return deniedBySELinux()
+		}
+		return ""
+	}
+	if label, active, _ := lsm.Smack(); active {
+		return fmt.Sprintf("Smack is active, and this program has the label %q: what it may not do is in the kernel's log; where smackfs's onlycap names labels, this one must be among them", label)
+	}
+	profile, _, err := lsm.AppArmor()
+	switch {
+	case err != nil:
+		return "AppArmor confines this program by a profile that does not even let it ask which: " + deniedByAppArmor
+	case profile.Enforced():
+		return fmt.Sprintf("AppArmor confines this program by the profile %q: %s", profile.Name, deniedByAppArmor)
+	}
+	return ""
+}
+
+const deniedByAppArmor = `it needs the rules in dist/apparmor and flags=(attach_disconnected); what was denied is in the kernel's log (apparmor="DENIED")`
+
+// deniedBySELinux names the boolean that is off, or, where this program may not
+// read it, both it and the label.
+func deniedBySELinux() string {
 	for _, name := range booleans {
 		if on, known := selinuxfs.Boolean(name); known && !on {
 			return fmt.Sprintf("SELinux is enforcing and its boolean %s is off: setsebool -P %s on", name, name)
@@ -67,11 +125,45 @@ func DeniedHint() string {
 }
 
 // label finds out what the rule's instance is to be labelled, and returns the
-// contexts that name it: the canonical one first.
+// SELinux contexts that name it: the canonical one first.
 func label(scene *Scene, rule polyinst.Rule, m polyinst.Machine) []string {
-	if !m.Security.Active {
+	switch m.Security.Module {
+	case polyinst.SELinux:
+		return selinuxLabel(scene, rule, m)
+	case polyinst.Smack:
+		if err := smackLabel(scene, rule, m); err != nil {
+			scene.Facts.LabelProblem = err.Error()
+		}
+	}
+	return nil
+}
+
+// smackLabel is the session's label where that names the instance, else the
+// polydir's. Of a polydir that is made it is seen when that is there.
+func smackLabel(scene *Scene, rule polyinst.Rule, m polyinst.Machine) error {
+	if polyinst.ByContext(rule, m) {
+		scene.Facts.Label = m.Security.Session
 		return nil
 	}
+	if !scene.Polydir.Dir.IsOpen() {
+		return nil
+	}
+	var err error
+	scene.Facts.Label, scene.Facts.Transmute, err = SmackLabel(scene.Polydir.Dir)
+	return err
+}
+
+// SmackLabel is what Smack knows of a directory: its label, and whether what is
+// made in it gets that.
+func SmackLabel(dir dirfd.Dir) (label string, transmute bool, err error) {
+	if label, err = dir.Xattr(lsm.XattrSmack); err != nil {
+		return "", false, err
+	}
+	t, err := dir.Xattr(lsm.XattrSmackTransmute)
+	return label, t == lsm.SmackTransmutes, err
+}
+
+func selinuxLabel(scene *Scene, rule polyinst.Rule, m polyinst.Machine) []string {
 	polydir, err := polydirLabel(scene, rule)
 	if err != nil {
 		scene.Facts.LabelProblem = err.Error()
@@ -156,8 +248,15 @@ func memberContexts(method config.Method, session, polydir string) ([]string, er
 }
 
 // compareLabels notes how an existing instance is labelled.
-func compareLabels(scene *Scene) {
+func compareLabels(scene *Scene, module polyinst.Module) {
 	f := &scene.Facts
+	if module == polyinst.Smack {
+		var err error
+		if f.InstanceLabel, _, err = SmackLabel(scene.Instance); err != nil {
+			f.Instance.Problem = problem(err)
+		}
+		return
+	}
 	raw, err := scene.Instance.Xattr(selinuxfs.XattrLabel)
 	if err != nil {
 		f.Instance.Problem = problem(err)

@@ -44,12 +44,13 @@ type Facts struct {
 	RecordedUID       uint32
 	Unfinished        bool // the instance was begun, and never finished: it is made anew
 
-	// Where a security module is active:
-	Label         string // what the instance is to be labelled: its member context, or the polydir's own label
+	// Where a security module gives files labels:
+	Label         string // what the instance is to be labelled: the session's context, as far as it names the instance, or the polydir's own label
 	LabelProblem  string // why that cannot be told
+	Transmute     bool   // Smack: the polydir gives what is made in it its own label, and so is the instance to
 	CreateLabel   string // of a polydir that is made; empty: what the kernel gives it
 	InstanceLabel string // of the existing Instance, as the kernel spells it
-	SameLevel     bool   // Label and InstanceLabel have the same range
+	SameLevel     bool   // SELinux: Label and InstanceLabel have the same range
 }
 
 // Decide derives the step for one rule. Plan and refusal follow from the
@@ -68,7 +69,13 @@ func Decide(rule Rule, s Subject, f Facts, m Machine) (Step, *Refusal) {
 	}
 	step.Owner = owner
 	step.Attributes = rule.Config.MountOptions | f.PolydirFlags
-	step.Label, step.Shared = f.Label, Shared(rule, m)
+	step.Shared = Shared(rule, m)
+	switch {
+	case m.Security.Labels():
+		step.Module, step.Label, step.Transmute = m.Security.Module, f.Label, f.Transmute
+	case ByContext(rule, m):
+		step.Profile = m.Security.Session
+	}
 	if r := source(&step, rule, s, f, m); r != nil {
 		return Step{}, r
 	}
@@ -108,21 +115,6 @@ func initScript(step Step, rule Rule, s Subject, f Facts, m Machine, isNew bool)
 	}
 	args := []string{step.Path, instance, flag(isNew), s.User, flag(len(f.Polydir.Swaps) == 0), flag(len(f.Parent.Swaps) == 0)}
 	return &Init{Path: path, Args: args, Timeout: rule.Config.InitTimeout}
-}
-
-// context judges what the security module says of the instance. A rule that
-// wants a context never falls back to less in silence.
-func context(rule Rule, f Facts, m Machine) *Refusal {
-	byContext := rule.Config.Method == config.MethodLevel || rule.Config.Method == config.MethodContext
-	switch {
-	case byContext && !m.Security.Active && rule.Config.WithoutContext != config.WithoutContextUser:
-		return refuse(FaultHost, rule.Path, "method %q, but no security module gives a context here: turn SELinux on, or say without_context = \"user\"", rule.Config.Method)
-	case byContext && m.Security.Active && m.Security.Problem != "":
-		return refuse(FaultHost, rule.Path, "method %q: %s", rule.Config.Method, m.Security.Problem)
-	case m.Security.Active && f.LabelProblem != "":
-		return refuse(FaultHost, rule.Path, "%s", f.LabelProblem)
-	}
-	return nil
 }
 
 // polydir judges the directory to cover and says what its instance looks like.
@@ -282,7 +274,10 @@ func instance(step *Step, rule Rule, s Subject, f Facts) *Refusal {
 		return bad("mode %04o: writable by everybody without the sticky bit: `polyinst prepare --repair %s`", d.Owner.Mode, path)
 	}
 	if step.Label != "" && f.InstanceLabel != step.Label {
-		if !f.SameLevel {
+		switch {
+		case step.Module == Smack:
+			return bad("labelled %q, want %q: another label is never taken over: `polyinst prepare --repair %s`", f.InstanceLabel, step.Label, path)
+		case !f.SameLevel:
 			return bad("labelled %q, want %q: another level is never taken over: `polyinst prepare --repair %s`", f.InstanceLabel, step.Label, path)
 		}
 		step.Relabel = true

@@ -191,8 +191,24 @@ method = "level"
 // selinux is the machine with SELinux on.
 func selinux(session, problem string) Machine {
 	m := machine
-	m.Security = Security{Active: true, Enforcing: true, Session: session, Problem: problem}
+	m.Security = Security{Module: SELinux, Enforcing: true, Session: session, Problem: problem}
 	return m
+}
+
+// under is the machine with another security module.
+func under(module Module, session, problem string) Machine {
+	m := machine
+	m.Security = Security{Module: module, Enforcing: true, Session: session, Problem: problem}
+	return m
+}
+
+// smackLabelled are facts of a machine with Smack, where an instance has a label.
+func smackLabelled(want, instance string) func() Facts {
+	return func() Facts {
+		f := labelled(instance, false)()
+		f.Label = want
+		return f
+	}
 }
 
 const (
@@ -213,12 +229,14 @@ func labelled(instance string, same bool) func() Facts {
 	}
 }
 
-var securityDecisions = []struct {
+type securityDecision struct {
 	name    string
 	conf    string
 	machine Machine
 	facts   func() Facts
-}{
+}
+
+var securityDecisions = []securityDecision{
 	{"level-new", tmpLevel, selinux(session, ""), labelled("", false)},
 	{"level-existing", tmpLevel, selinux(session, ""), labelled(s2Label, true)},
 	{"level-another-type", tmpLevel, selinux(session, ""), labelled("system_u:object_r:user_tmp_t:s2", true)},
@@ -235,8 +253,39 @@ var securityDecisions = []struct {
 	}},
 }
 
-func TestDecideUnderSELinux(t *testing.T) {
-	for _, d := range securityDecisions {
+var tmpContext = strings.Replace(tmpLevel, `"level"`, `"context"`, 1)
+
+var otherModules = []securityDecision{
+	{"apparmor-new", tmpContext, under(AppArmor, "/usr/sbin/sshd", ""), good},
+	{"apparmor-existing", tmpContext, under(AppArmor, "/usr/sbin/sshd", ""), func() Facts { return instanceOf(Owner{0, 0, 0o1777}) }},
+	{"apparmor-unconfined", tmpContext, under(AppArmor, "", ""), good},
+	{"apparmor-unconfined-as-user", tmpContext + `without_context = "user"`, under(AppArmor, "", ""), good},
+	{"apparmor-unreadable", tmpContext + `without_context = "user"`, under(AppArmor, "", "open /proc/thread-self/attr/apparmor/current: permission denied"), good},
+	{"apparmor-level", tmpLevel, under(AppArmor, "/usr/sbin/sshd", ""), good},
+	{"apparmor-level-as-user", tmpLevel + `without_context = "user"`, under(AppArmor, "/usr/sbin/sshd", ""), good},
+	{"apparmor-user", tmpUser, under(AppArmor, "/usr/sbin/sshd", ""), good},
+	{"apparmor-user-unreadable", tmpUser, under(AppArmor, "", "permission denied"), good},
+	{"apparmor-shared-of-another-user", tmpContext + "shared = true", under(AppArmor, "web", ""), func() Facts {
+		f := instanceOf(Owner{0, 0, 0o1777})
+		f.Recorded, f.RecordedUID = true, 1007
+		return f
+	}},
+	{"smack-new", tmpContext, under(Smack, "Secret", ""), smackLabelled("Secret", "")},
+	{"smack-existing", tmpContext, under(Smack, "Secret", ""), smackLabelled("Secret", "Secret")},
+	{"smack-another-label", tmpContext, under(Smack, "Secret", ""), smackLabelled("Secret", "_")},
+	{"smack-unreadable-label", tmpUser, under(Smack, "Secret", ""), func() Facts { f := good(); f.LabelProblem = "getxattr /tmp: permission denied"; return f }},
+	{"smack-level", tmpLevel, under(Smack, "Secret", ""), smackLabelled("_", "")},
+	{"smack-default-context", tmpContext, under(Smack, "Secret", "use_default_context is for SELinux"), smackLabelled("Secret", "")},
+	{"smack-user", tmpUser, under(Smack, "Secret", ""), smackLabelled("*", "")},
+	{"smack-user-transmuting", tmpUser, under(Smack, "Secret", ""), func() Facts { f := smackLabelled("Pub", "")(); f.Transmute = true; return f }},
+}
+
+func TestDecideUnderOtherModules(t *testing.T) { decideUnder(t, otherModules) }
+
+func TestDecideUnderSELinux(t *testing.T) { decideUnder(t, securityDecisions) }
+
+func decideUnder(t *testing.T, decisions []securityDecision) {
+	for _, d := range decisions {
 		t.Run(d.name, func(t *testing.T) {
 			conf := parse(t, d.conf)
 			selection, refusal := Select(conf, alice)

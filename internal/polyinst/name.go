@@ -22,14 +22,6 @@ type Machine struct {
 	InitDir       string // where an init script with a relative path lies
 }
 
-// Security says what the machine's security module gives a session.
-type Security struct {
-	Active    bool   // SELinux is on
-	Enforcing bool   // denials are carried out
-	Session   string // the context that the session will have
-	Problem   string // why there is none
-}
-
 // Prefixes of names in an instance parent that are ours and no user's.
 const (
 	TmpdirPrefix = ".tmpdir."
@@ -51,23 +43,12 @@ type Names struct {
 	Older []string // under which one that exists may be used
 }
 
-// ByContext tells whether the rule's instances are named after a security
-// context. Without a security module, without_context = "user" makes them a
-// user's like any other.
-func ByContext(rule Rule, m Machine) bool {
-	switch rule.Config.Method {
-	case config.MethodLevel, config.MethodContext:
-		return m.Security.Active
-	}
-	return false
-}
-
 // Shared tells whether several users have one instance.
 func Shared(rule Rule, m Machine) bool { return rule.Config.Shared && ByContext(rule, m) }
 
 // InstanceNames derives the names of the rule's instance for the subject. A
-// tmpfs has none. contexts are the instance's raw context, and other spellings
-// of it that older software used; only a rule ByContext has any.
+// tmpfs has none. contexts are, under SELinux, the instance's raw context, and
+// other spellings of it that older software used; only a rule ByContext has any.
 func InstanceNames(rule Rule, s Subject, m Machine, contexts ...string) (Names, *Refusal) {
 	switch rule.Config.Method {
 	case config.MethodTmpfs:
@@ -79,9 +60,13 @@ func InstanceNames(rule Rule, s Subject, m Machine, contexts ...string) (Names, 
 	if r != nil {
 		return Names{}, r
 	}
-	if !ByContext(rule, m) {
+	switch {
+	case !ByContext(rule, m):
 		contexts = []string{""}
-	} else if Shared(rule, m) {
+	case m.Security.Module != SELinux:
+		contexts = []string{contextName(m.Security)}
+	}
+	if Shared(rule, m) {
 		users = []string{""}
 	}
 	var all []string
@@ -119,6 +104,9 @@ func userParts(rule Rule, s Subject) ([]string, *Refusal) {
 func unusable(rule Rule, name string) string {
 	if what := plainComponent(name); what != "" {
 		return what
+	}
+	if wantsContext(rule) && strings.ContainsRune(name, ':') {
+		return `contains ":", as the names by context do`
 	}
 	for _, ours := range []string{TmpdirPrefix, NewPrefix, LockDir} {
 		// behind the prefix, where gc looks for tmpdirs, and as a whole

@@ -45,7 +45,10 @@ type Step struct {
 	Owner      Owner  // of a NewInstance or NewTmpfs
 	Tmpfs      []TmpfsOption
 	Attributes config.MountFlags
-	Label      string // security context of the instance; empty where no module is active
+	Module     Module // whose label Label is
+	Label      string // of the instance; empty where files have no labels
+	Transmute  bool   // Smack: what is made in it gets its label
+	Profile    string // AppArmor's, after which the instance is named
 	Relabel    bool   // the existing instance has another type: give it Label
 	Shared     bool   // it is of several users
 
@@ -151,11 +154,17 @@ func (s Step) String() string {
 		}
 	}
 	fmt.Fprintf(&b, ", method %s", s.Method)
+	if s.Profile != "" {
+		fmt.Fprintf(&b, " (AppArmor profile %q)", s.Profile)
+	}
 	if s.Attributes != 0 {
 		fmt.Fprintf(&b, ", %s", s.Attributes)
 	}
 	if s.Label != "" {
 		fmt.Fprintf(&b, ", labelled %s", s.Label)
+	}
+	if s.Transmute {
+		b.WriteString(" (transmuting)")
 	}
 	if s.Relabel {
 		b.WriteString(" (anew)")

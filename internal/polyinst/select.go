@@ -212,9 +212,7 @@ func clash(rules []Rule) *Refusal {
 // ByContext tells whether one of the rules names its instances after a security
 // context.
 func (s Selection) ByContext() bool {
-	return slices.ContainsFunc(s.Rules, func(r Rule) bool {
-		return r.Config.Method == config.MethodLevel || r.Config.Method == config.MethodContext
-	})
+	return slices.ContainsFunc(s.Rules, wantsContext)
 }
 
 // Digest stands for what the selection makes of a session: the same digest is

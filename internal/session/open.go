@@ -89,7 +89,11 @@ func (c *call) build(selection polyinst.Selection) *polyinst.Refusal {
 	if r := c.alone(); r != nil {
 		return r
 	}
-	digest := selection.Digest(c.config.Namespace, c.security.Session)
+	context := ""
+	if c.security.Labels() || selection.ByContext() {
+		context = c.security.Session
+	}
+	digest := selection.Digest(c.config.Namespace, context)
 	if len(selection.Rules) > 0 && c.inItsView(digest) {
 		c.counts()
 		c.stay("")
@@ -233,7 +237,11 @@ func (c *call) joinable() (bool, *polyinst.Refusal) {
 		return false, hostFault(err)
 	}
 	if !caps.SysAdmin {
-		return false, hostFault(fmt.Errorf("the host lacks CAP_SYS_ADMIN, which a mount namespace needs"))
+		r := hostFault(fmt.Errorf("the host lacks CAP_SYS_ADMIN, which a mount namespace needs"))
+		if hint := observe.DeniedHint(); hint != "" && c.security.Module == polyinst.AppArmor {
+			r.Reason += "; " + hint // a profile takes capabilities away
+		}
+		return false, r
 	}
 	return caps.SysChroot && c.rooted && !c.chroot && (c.req.HostUID == 0 || caps.SysPtrace), nil
 }

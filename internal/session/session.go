@@ -263,8 +263,10 @@ func (c *call) identify() *polyinst.Refusal {
 // refuse answers with a refusal, or admits a user of the rescue group to the
 // view that he is in.
 func (c *call) refuse(r *polyinst.Refusal) {
-	if denied(r) && observe.SELinuxEnforcing() {
-		r.Reason += "; " + observe.DeniedHint()
+	if denied(r) {
+		if hint := observe.DeniedHint(); hint != "" {
+			r.Reason += "; " + hint
+		}
 	}
 	if c.rescued(r) {
 		_ = c.host.Report(hostconn.Report{Action: hostconn.Stay, Code: hostconn.Success, Priority: hostconn.Alert,

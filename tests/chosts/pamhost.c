@@ -36,6 +36,7 @@
  *   put:PATH                   make a new file, which must not exist
  *   mute                       print nothing from here on
  *   must                       end this process here if the last PAM call failed
+ *   write:PATH=TEXT            into a file that is there, by one write
  *   pause                      wait for a line on standard input
  *   print:TEXT
  * Waiting for children:
@@ -727,6 +728,23 @@ static void step_handle(unsigned int n)
 	user = handles[now].user;
 }
 
+static void step_write(const char *value)
+{
+	char path[256];
+	const char *text = strchr(value, '=');
+	size_t n = text ? (size_t)(text - value) : sizeof path;
+	int fd;
+
+	if (n >= sizeof path)
+		die(value);
+	memcpy(path, value, n);
+	path[n] = '\0';
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, text + 1, strlen(text + 1)) < 0)
+		die(value);
+	close(fd);
+}
+
 static bool surroundings(const char *name, const char *value)
 {
 	int a, b;
@@ -762,6 +780,8 @@ static bool surroundings(const char *name, const char *value)
 			die("unshare");
 	} else if (strcmp(name, "handle") == 0) {
 		step_handle((unsigned int)atoi(value));
+	} else if (strcmp(name, "write") == 0) {
+		step_write(value);
 	} else if (strcmp(name, "unpriv") == 0) {
 		become_user();
 	} else if (strcmp(name, "pause") == 0) {
