@@ -216,6 +216,10 @@ func (k *checker) order(service string, stack []Entry, own int) {
 			k.add(us.Pos, Warning, service, "service %q: method \"level\" or \"context\", but no `pam_selinux.so open` in this stack: where SELinux is on, each session is refused; put it before this line, or say use_default_context", service)
 		}
 	}
+	hat := at(func(e Entry) bool { return e.Name() == "pam_apparmor.so" })
+	if hat > own && slices.ContainsFunc(k.rules(service), func(p *config.Polydir) bool { return p.Method == config.MethodContext }) {
+		k.add(us.Pos, Warning, service, "service %q: method \"context\" before pam_apparmor.so: instances are named after the profile that the program has before it gets the user's hat: %s", service, place(us, stack[hat]))
+	}
 	home := at(func(e Entry) bool {
 		return e.Name() == "pam_mkhomedir.so" || e.Name() == "pam_oddjob_mkhomedir.so"
 	})
