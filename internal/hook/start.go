@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"pam_polyinst/internal/lsm"
 )
 
 // environment is all that a script gets: nothing in it comes from the host,
@@ -21,6 +23,9 @@ const umask = 0o022
 // executed. What it cannot be given is an error; no process is left then.
 func start(s Script) (process, error) {
 	if err := clearExecContext("/proc/thread-self/attr/exec"); err != nil {
+		return process{}, err
+	}
+	if err := lsm.StayInProfile(); err != nil {
 		return process{}, err
 	}
 	// what the worker holds open ends at the execve, even if somebody forgot

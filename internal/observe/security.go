@@ -78,7 +78,7 @@ func selinux(from ContextFrom, s polyinst.Subject) polyinst.Security {
 func otherModule(from ContextFrom, sec polyinst.Security, err error) polyinst.Security {
 	switch {
 	case err != nil:
-		sec.Problem = err.Error()
+		sec.Problem, sec.Enforcing = err.Error(), true // for all that is known
 	case from == DefaultContext && sec.Session != "":
 		sec.Problem = fmt.Sprintf("use_default_context is for SELinux, and %s has no default contexts: take it out of the PAM line", sec.Module)
 	}
