@@ -62,6 +62,14 @@ demo: ## a story with real logins, in a disposable copy of this machine (as root
 	@$(MAKE) --no-print-directory -s build
 	@tests/demo/run; told=$$?; $(giveback); exit $$told
 
+.PHONY: bench
+bench: ## measure sessions beside pam_namespace, and write the pages' tables (as root; BENCHROUNDS=80)
+	@[ "$$(id -u)" = 0 ] || { echo "make bench opens sessions in a disposable copy of this machine, and needs root for that:"; \
+		echo "  sudo make bench"; exit 1; }
+	@dist/deps build test
+	@$(MAKE) --no-print-directory -s build
+	@tests/bench/run; told=$$?; $(giveback); exit $$told
+
 ##
 ## Tests. As root all of them; otherwise those that need no root, and a list of
 ## the others. Nothing that they do reaches the machine itself.

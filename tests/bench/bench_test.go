@@ -1,0 +1,136 @@
+// Package bench measures sessions side by side: ours, those of the machine's own
+// pam_namespace, and the system calls that any module must make. `make bench`
+// prints the tables and writes them into docs/performance.md. As a test it makes
+// one round and holds that every measured session does what it is measured for;
+// how long that takes, no test asks.
+package bench
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"pam_polyinst/tests/host"
+)
+
+func TestMain(m *testing.M) { host.Main(m) }
+
+const (
+	roundsVariable = "BENCHROUNDS" // how many rounds to make: one for a test
+	cellsVariable  = "BENCHCELLS"  // a regular expression: what to measure, of all that there is
+)
+
+const user = "alice"
+
+func TestBench(t *testing.T) {
+	host.Run(t, func(h *host.Host) {
+		rounds := 1
+		if n, err := strconv.Atoi(os.Getenv(roundsVariable)); err == nil && n > 0 {
+			rounds = n
+		}
+		furnish(h)
+		b := bench{h: h, rounds: rounds, program: h.Built("benchhost")}
+		cells := plan(rounds, b.peer(), supported(h))
+		if wanted, err := regexp.Compile(os.Getenv(cellsVariable)); err != nil {
+			t.Fatalf("%s: %v", cellsVariable, err)
+		} else {
+			cells = slices.DeleteFunc(cells, func(c *cell) bool { return !wanted.MatchString(c.name()) })
+		}
+		b.measure(cells)
+		b.count()
+		if rounds > 1 {
+			fmt.Print(b.report())
+		}
+	}, host.Within(10*time.Minute), host.Env(roundsVariable, cellsVariable))
+}
+
+// polydirsMax is how many polydirs there are to cover.
+const polydirsMax = 16
+
+// furnish makes the polydirs, the instance parents of all modules and the
+// accounts. All lie on tmpfs, so that no disk is measured.
+func furnish(h *host.Host) {
+	h.Install()
+	h.AddUser(user)
+	h.MustRun("mount", "-t", "tmpfs", "-o", "mode=0755", "polydirs", "/srv")
+	for _, module := range []string{"polyinst", "peer", "floor"} {
+		h.Mkdir("/var/lib/"+module, 0o755, 0, 0)
+		h.MustRun("mount", "-t", "tmpfs", "-o", "mode=0755", module, "/var/lib/"+module)
+		for i := 1; i <= polydirsMax; i++ {
+			h.Mkdir(fmt.Sprintf("/var/lib/%s/p%d", module, i), 0, 0, 0)
+		}
+	}
+	for i := 1; i <= polydirsMax; i++ {
+		h.Mkdir(fmt.Sprintf("/srv/p%d", i), 0o1777, 0, 0)
+	}
+	for _, method := range []string{"user", "tmpdir", "tmpfs"} {
+		for _, n := range []int{1, 4, 16} {
+			h.WriteFile(ourConfig(method, n), ours(n, method, "", ""))
+			h.PAM(ourService(method, n), host.Stack(session+" conf="+ourConfig(method, n))...)
+		}
+	}
+	h.WriteFile(ourConfig("nobody", 4), ours(4, "user", "", `only = ["root"]`))
+	h.PAM(ourService("nobody", 4), host.Stack(session+" conf="+ourConfig("nobody", 4))...)
+	h.WriteFile(ourConfig("joining", 4), ours(4, "user", `scope = "user"`, ""))
+	h.PAM(ourService("joining", 4), host.Stack(session+" conf="+ourConfig("joining", 4))...)
+	h.PAM("bench-none", host.Stack("session required pam_permit.so")...)
+	h.PAM("bench-peer", host.Stack("session required pam_namespace.so")...)
+	h.PAM("bench-peer-close", host.Stack("session required pam_namespace.so unmount_on_close")...)
+	for _, method := range []string{"user", "user:noinit", "tmpdir:noinit", "tmpfs:mntopts=mode=1777,nosuid,nodev:noinit"} {
+		for _, n := range []int{1, 4, 16} {
+			h.WriteFile(peerConfig(method, n), peers(n, method, "root"))
+		}
+	}
+	h.WriteFile(peerConfig("nobody", 4), peers(4, "user", "~root"))
+}
+
+const session = "session required pam_polyinst.so"
+
+func ourConfig(method string, n int) string  { return fmt.Sprintf("/etc/bench/%s%d.conf", method, n) }
+func ourService(method string, n int) string { return fmt.Sprintf("bench-%s%d", method, n) }
+
+func ours(n int, method, namespace, more string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "[namespace]\n%s\n", namespace)
+	for i := 1; i <= n; i++ {
+		fmt.Fprintf(&b, "[[polydir]]\npath = \"/srv/p%d\"\nmethod = %q\n%s\n", i, method, more)
+		if method == "tmpfs" {
+			b.WriteString("tmpfs = { mode = \"1777\" }\n")
+		} else {
+			fmt.Fprintf(&b, "instance_prefix = \"/var/lib/polyinst/p%d/\"\n", i)
+		}
+		if more == "" {
+			b.WriteString("except = [\"root\"]\n")
+		}
+	}
+	return b.String()
+}
+
+func peerConfig(method string, n int) string {
+	name, _, _ := strings.Cut(method, ":mntopts")
+	return fmt.Sprintf("/etc/bench/peer-%s%d", name, n)
+}
+
+func peers(n int, method, users string) string {
+	var b strings.Builder
+	for i := 1; i <= n; i++ {
+		prefix := fmt.Sprintf("/var/lib/peer/p%d/", i)
+		if strings.HasPrefix(method, "tmpfs") {
+			prefix = "tmpfs"
+		}
+		fmt.Fprintf(&b, "/srv/p%d %s %s %s\n", i, prefix, method, users)
+	}
+	return b.String()
+}
+
+// supported tells whether this build can have one namespace for all sessions of
+// a user, by opening one.
+func supported(h *host.Host) bool {
+	t := h.PamHost("service="+ourService("joining", 4), "user="+user, "start", "open", "close", "end")
+	return t.Step("open").RC == host.PAMSuccess
+}
