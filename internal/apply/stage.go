@@ -303,11 +303,14 @@ func openLocks(staged *Staged, parent dirfd.Dir) error {
 			return err
 		}
 	}
-	err = labelled(staged.lockLabel, func() error { return parent.Mkdir(polyinst.LockDir, 0o700) })
-	if err != nil && !dirfd.IsExist(err) {
-		return err
+	staged.locks, err = parent.LookupHere(polyinst.LockDir)
+	if dirfd.IsNotExist(err) {
+		err = labelled(staged.lockLabel, func() error { return parent.Mkdir(polyinst.LockDir, 0o700) })
+		if err == nil || dirfd.IsExist(err) {
+			staged.locks, err = parent.LookupHere(polyinst.LockDir)
+		}
 	}
-	if staged.locks, err = parent.LookupHere(polyinst.LockDir); err != nil {
+	if err != nil {
 		return err
 	}
 	st, err := staged.locks.Stat()
@@ -326,15 +329,17 @@ func openLocks(staged *Staged, parent dirfd.Dir) error {
 func takeLock(staged *Staged, kind dirfd.LockKind) error {
 	for {
 		staged.lock.Close()
-		err := labelled(staged.lockLabel, func() error {
-			return staged.locks.Mkdir(staged.Step.Name, observe.LockOfNobody)
-		})
-		if err != nil && !dirfd.IsExist(err) {
-			return err
+		var err error
+		staged.lock, err = staged.locks.OpenLock(staged.Step.Name)
+		if dirfd.IsNotExist(err) {
+			err = labelled(staged.lockLabel, func() error {
+				return staged.locks.Mkdir(staged.Step.Name, observe.LockOfNobody)
+			})
+			if err == nil || dirfd.IsExist(err) {
+				continue
+			}
 		}
-		if staged.lock, err = staged.locks.OpenLock(staged.Step.Name); dirfd.IsNotExist(err) {
-			continue
-		} else if err != nil {
+		if err != nil {
 			return err
 		}
 		if err := staged.lock.Lock(kind); err != nil {

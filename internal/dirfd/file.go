@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -67,9 +68,10 @@ func (f File) Stat() (Stat, error) {
 // ReadAll reads the file from its beginning; an error if it is larger than
 // limit bytes.
 func (f File) ReadAll(limit int) ([]byte, error) {
-	buf := make([]byte, limit+1)
+	const first = 4096 // most of what is read here is shorter
+	buf := make([]byte, min(limit+1, first))
 	n := 0
-	for n < len(buf) {
+	for {
 		m, err := unix.Pread(f.fd-1, buf[n:], int64(n))
 		if errors.Is(err, unix.EINTR) {
 			continue
@@ -80,9 +82,13 @@ func (f File) ReadAll(limit int) ([]byte, error) {
 		if m == 0 {
 			return buf[:n], nil
 		}
-		n += m
+		if n += m; n > limit {
+			return nil, pathError("read", f.path, fmt.Errorf("is larger than %d bytes", limit))
+		}
+		if n == len(buf) {
+			buf = append(buf, make([]byte, min(limit+1-n, n))...)
+		}
 	}
-	return nil, pathError("read", f.path, fmt.Errorf("is larger than %d bytes", limit))
 }
 
 // Rewrite replaces the file's content and so sets its time of modification.
@@ -160,25 +166,49 @@ func (d Dir) WriteFile(name string, content []byte) error {
 
 // Names lists the directory's entries, without "." and "..", in no order.
 func (d Dir) Names() ([]string, error) {
+	var all []string
+	err := d.eachNames(func(names []string) bool {
+		all = append(all, names...)
+		return true
+	})
+	return all, err
+}
+
+// Has tells whether the directory has an entry whose name is like that; it reads
+// no further than to the first.
+func (d Dir) Has(like func(name string) bool) (bool, error) {
+	found := false
+	err := d.eachNames(func(names []string) bool {
+		found = slices.ContainsFunc(names, like)
+		return !found
+	})
+	return found, err
+}
+
+// eachNames hands on the names as the kernel tells them, some at a time, for as
+// long as more is wanted.
+func (d Dir) eachNames(more func([]string) bool) error {
 	fd, err := d.reopen()
 	if err != nil {
-		return nil, pathError("open", d.path, err)
+		return pathError("open", d.path, err)
 	}
 	defer unix.Close(fd)
-	var names []string
-	buf := make([]byte, 32<<10)
+	buf := make([]byte, 4<<10)
 	for {
 		n, err := unix.ReadDirent(fd, buf)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
 		if err != nil {
-			return nil, pathError("read", d.path, err)
+			return pathError("read", d.path, err)
 		}
 		if n <= 0 {
-			return names, nil
+			return nil
 		}
-		_, _, names = unix.ParseDirent(buf[:n], -1, names)
+		var names []string
+		if _, _, names = unix.ParseDirent(buf[:n], -1, names); !more(names) {
+			return nil
+		}
 	}
 }
 

@@ -67,11 +67,10 @@ func Walk(path string, view View) (Way, error) {
 	if !strings.HasPrefix(path, "/") {
 		return Way{}, pathError("open", path, errors.New("not an absolute path"))
 	}
-	root, err := Root()
+	w, err := newWalker(path, view)
 	if err != nil {
 		return Way{}, err
 	}
-	w := walker{stack: []Dir{root}, view: view, todo: components(path)}
 	defer w.close()
 	way, err := w.run()
 	if err == nil && !way.Missing && !way.Stat.IsDir() {
@@ -86,11 +85,10 @@ func Walk(path string, view View) (Way, error) {
 
 // WalkFile is Walk to something that need not be a directory.
 func WalkFile(path string) (Way, error) {
-	root, err := Root()
+	w, err := newWalker(path, nil)
 	if err != nil {
 		return Way{}, err
 	}
-	w := walker{stack: []Dir{root}, todo: components(path)}
 	defer w.close()
 	return w.run()
 }
@@ -100,11 +98,32 @@ func notDirectory(path string, st Stat) error {
 }
 
 type walker struct {
-	stack    []Dir    // the directories from the root to where we are
+	stack    []place  // the directories from the root to where we are
 	todo     []string // components still to go
 	view     View
 	links    int
 	exposure Exposure
+}
+
+// place is a directory on the walk, with what the kernel said of it when it was
+// entered: the judgement is about that moment, and about the handle.
+type place struct {
+	Dir
+	stat Stat
+}
+
+// newWalker stands at the root directory.
+func newWalker(path string, view View) (*walker, error) {
+	root, err := Root()
+	if err != nil {
+		return nil, err
+	}
+	st, err := root.Stat()
+	if err != nil {
+		root.Close()
+		return nil, err
+	}
+	return &walker{stack: []place{{root, st}}, view: view, todo: components(path)}, nil
 }
 
 func components(path string) []string {
@@ -123,7 +142,7 @@ func (w *walker) close() {
 	}
 }
 
-func (w *walker) here() Dir { return w.stack[len(w.stack)-1] }
+func (w *walker) here() place { return w.stack[len(w.stack)-1] }
 
 func (w *walker) run() (Way, error) {
 	for len(w.todo) > 0 {
@@ -158,23 +177,15 @@ func (w *walker) arrive() (Way, error) {
 	if n < 2 {
 		return Way{}, pathError("open", "/", errors.New("is the root directory"))
 	}
-	way := Way{Dir: w.stack[n-1], Parent: w.stack[n-2], Exposure: w.exposure}
+	way := Way{Dir: w.stack[n-1].Dir, Stat: w.stack[n-1].stat, Parent: w.stack[n-2].Dir, Exposure: w.exposure}
 	way.Name = way.Dir.path[strings.LastIndexByte(way.Dir.path, '/')+1:]
 	w.stack = w.stack[:n-2]
-	var err error
-	way.Stat, err = way.Dir.Stat()
-	if err != nil {
-		way.Close()
-		return Way{}, err
-	}
 	return way, nil
 }
 
 // step enters one component. missing: it is the last one and does not exist.
 func (w *walker) step(name string) (missing bool, err error) {
-	if err := w.judge(); err != nil {
-		return false, err
-	}
+	w.judge()
 	next, err := w.here().Lookup(name)
 	if errors.Is(err, fs.ErrNotExist) && len(w.todo) == 0 {
 		return true, nil
@@ -204,17 +215,18 @@ func (w *walker) step(name string) (missing bool, err error) {
 			return false, err
 		}
 		next.path = label
+		if st, err = next.Stat(); err != nil {
+			next.Close()
+			return false, err
+		}
 	}
-	w.stack = append(w.stack, next)
+	w.stack = append(w.stack, place{next, st})
 	return false, nil
 }
 
 // judge notes what others may do to the names in the directory where we are.
-func (w *walker) judge() error {
-	st, err := w.here().Stat()
-	if err != nil {
-		return err
-	}
+func (w *walker) judge() {
+	st := w.here().stat
 	reason := ""
 	switch {
 	case st.UID != 0:
@@ -223,7 +235,7 @@ func (w *walker) judge() error {
 		reason = fmt.Sprintf("mode %04o", st.Mode)
 	}
 	if reason == "" {
-		return nil
+		return
 	}
 	if !w.exposure.Exposed() {
 		w.exposure.Dir, w.exposure.Reason = w.here().path, reason
@@ -232,14 +244,13 @@ func (w *walker) judge() error {
 	if st.UID != 0 || others {
 		w.exposure.Swaps = append(w.exposure.Swaps, Swap{w.here().path, reason, st.UID, others})
 	}
-	return nil
 }
 
 // judgeOwner notes that in a sticky directory an entry can be renamed by its own
 // owner.
 func (w *walker) judgeOwner(entry Stat) {
-	here, err := w.here().Stat()
-	if err == nil && entry.UID != 0 && here.Mode&0o022 != 0 && here.Mode&0o1000 != 0 {
+	here := w.here().stat
+	if entry.UID != 0 && here.Mode&0o022 != 0 && here.Mode&0o1000 != 0 {
 		reason := fmt.Sprintf("mode %04o, and the entry is owned by uid %d", here.Mode, entry.UID)
 		w.exposure.Swaps = append(w.exposure.Swaps, Swap{w.here().path, reason, entry.UID, false})
 	}

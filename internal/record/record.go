@@ -397,8 +397,8 @@ func Any() bool {
 	if way.Missing {
 		return false
 	}
-	names, err := way.Dir.Names()
-	return err != nil || slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "mnt.") })
+	some, err := way.Dir.Has(func(name string) bool { return strings.HasPrefix(name, "mnt.") })
+	return err != nil || some
 }
 
 // Stands tells whether every polydir of this process's view is covered as the
