@@ -62,14 +62,16 @@ enum {
 
 /* One message of the worker; the first byte says which (hostconn.go). CANNOT
  * comes from here: the worker says why Go will not answer. */
-enum { HELLO = 'H', DEADLINE = 'D', LOGLINE = 'L', TELL = 'U', MOUNTED = 'M', COUNTS = 'N', REPORT = 'R', CANNOT = 'X' };
+enum { HELLO = 'H', DEADLINE = 'D', LOGLINE = 'L', TELL = 'U', MOUNTED = 'M', COUNTS = 'N', QUIET = 'Q', REPORT = 'R', CANNOT = 'X' };
 
 /* What a report asks of the host. */
 enum { STAY = '-', JOIN = 'J', JOIN_KEEP_BACK = 'K', IN_PLACE = 'V', RETRY_IN_PLACE = 'P' };
 
-/* PAM data: the namespace to return to at close, where the PAM line asks for
- * that; otherwise nothing is kept between the calls. */
-static const char BACK[] = "pam_polyinst_back";
+/* PAM data, all that is kept between the calls: the namespace to return to at
+ * close, where the PAM line asks for that; and that there is nothing to do at
+ * close, where the worker said so. */
+static const char BACK[] = "pam_polyinst_back", AT_CLOSE[] = "pam_polyinst_at_close";
+static char QUIET_CLOSE[] = "nothing", LOUD_CLOSE[] = "a worker"; /* values of AT_CLOSE */
 
 /* The fixed part of a report; the text of the log line follows. */
 struct report {
@@ -92,6 +94,7 @@ struct answer {
 	bool hello;    /* the worker lives and pidfd stands for it */
 	bool counts;   /* the session is to be counted as open */
 	bool reported; /* report and text are its answer */
+	bool quiet;    /* nothing will have to be done at close */
 	struct report report;
 	char text[MESSAGE_MAX];
 	char tell[MESSAGE_MAX];
@@ -423,6 +426,9 @@ static bool receive(const struct call *call, int sock, struct answer *a, int64_t
 	case COUNTS:
 		a->counts = true;
 		break;
+	case QUIET:
+		a->quiet = true;
+		break;
 	case CANNOT:
 		memcpy(a->why, buf + 1, (size_t)n);
 		break;
@@ -603,6 +609,18 @@ static int no_answer(const struct call *call, const char *why, int error)
 	return PAM_SESSION_ERR;
 }
 
+/* Keeps what the worker said of close. Where a stack has our line twice, close
+ * asks if either of them has something to do. */
+static void keep_quiet(const struct call *call, bool quiet)
+{
+	const void *now = NULL;
+
+	if (pam_get_data(call->pamh, AT_CLOSE, &now) == PAM_SUCCESS && now == LOUD_CLOSE)
+		return;
+	if (pam_set_data(call->pamh, AT_CLOSE, quiet ? QUIET_CLOSE : LOUD_CLOSE, NULL) != PAM_SUCCESS && now)
+		pam_set_data(call->pamh, AT_CLOSE, NULL, NULL);
+}
+
 /* One conversation with one worker. *retry is set when the worker, having made
  * nothing, asks for the other way. */
 static int converse(const struct call *call, bool in_place, bool *retry)
@@ -676,6 +694,8 @@ static int converse(const struct call *call, bool in_place, bool *retry)
 	result = a->report.code;
 	if (call->open && result == PAM_SUCCESS && a->counts)
 		count_opened(call);
+	if (call->open && result == PAM_SUCCESS)
+		keep_quiet(call, a->quiet);
 	if (a->text[0])
 		pam_syslog(call->pamh, a->report.priority & LOG_PRIMASK, "%s", a->text);
 	if (a->tell[0] && !(call->flags & PAM_SILENT))
@@ -717,11 +737,14 @@ int pam_sm_open_session(pam_handle_t *pamh, int flags, int argc, const char **ar
 int pam_sm_close_session(pam_handle_t *pamh, int flags, int argc, const char **argv)
 {
 	struct call call = { pamh, flags, argc, argv, false };
+	const void *at_close = NULL;
 
 	/* systemd closes in a child that has given up root: there is nothing
 	 * it could do, and what is left `polyinst gc` removes */
 	if (geteuid() != 0)
 		return PAM_SUCCESS;
 	count_closed(&call);
+	if (pam_get_data(pamh, AT_CLOSE, &at_close) == PAM_SUCCESS && at_close == QUIET_CLOSE)
+		return PAM_SUCCESS;
 	return answer(&call);
 }

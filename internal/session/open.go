@@ -73,6 +73,7 @@ func (c *call) nothingToDo(selection polyinst.Selection) bool {
 	if len(selection.Rules) > 0 || record.Any() {
 		return false
 	}
+	c.quietClose(nil)
 	c.stay("")
 	return true
 }
@@ -96,12 +97,14 @@ func (c *call) build(selection polyinst.Selection) *polyinst.Refusal {
 	digest := selection.Digest(c.config.Namespace, context)
 	if len(selection.Rules) > 0 && c.inItsView(digest) {
 		c.counts()
+		c.quietClose(c.own)
 		c.stay("")
 		c.debug("the session is in its view already (mnt:[%d])", c.ns)
 		return nil
 	}
 	base := c.base(selection)
 	if len(selection.Rules) == 0 && base == stayHere {
+		c.quietClose(c.own)
 		c.stay("")
 		return nil
 	}
@@ -253,6 +256,7 @@ func (c *call) joinHostView(outer []string) *polyinst.Refusal {
 		return hostFault(err)
 	}
 	defer cwd.Close()
+	c.quietClose(nil)
 	err = c.host.Report(hostconn.Report{Action: c.action(), Code: hostconn.Success, NSTypes: c.own.Kinds(), Cwd: cwd,
 		Priority: hostconn.Info, Text: fmt.Sprintf("session opened for %q in the host's view", c.who.User)})
 	if err != nil {
@@ -331,6 +335,7 @@ func (c *call) construct(selection polyinst.Selection, digest string, origin mnt
 	}
 	defer cwd.Close()
 	c.counts()
+	c.quietClose(&rec)
 	err = c.host.Report(hostconn.Report{Action: c.action(), Code: hostconn.Success, NSTypes: c.joins(before),
 		Cwd: cwd, Priority: hostconn.Info, Text: c.opened(staged, id)})
 	if err != nil {

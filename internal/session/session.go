@@ -45,6 +45,8 @@ type Host interface {
 	Mounted(dirfd.Dir)
 	// Counts has the host count this session as open.
 	Counts()
+	// QuietClose says that nothing will have to be done at the session's end.
+	QuietClose()
 	// Report sends the answer; an error says that the host did not enter
 	// the new view.
 	Report(hostconn.Report) error
@@ -308,7 +310,19 @@ func (c *call) stay(text string) {
 	_ = c.host.Report(hostconn.Report{Action: hostconn.Stay, Code: hostconn.Success, Priority: hostconn.Info, Text: text})
 }
 
+// quietClose saves the host the question at close where there can be nothing to
+// do: no tmpdir instance is in the view that the session gets, and the host does
+// not want to go back.
+func (c *call) quietClose(view *record.Record) {
+	if (view == nil || len(view.Tmpdirs()) == 0) && !c.args.UnmountOnClose {
+		c.host.QuietClose()
+	}
+}
+
 func (c *call) logPlan(plan polyinst.Plan) {
+	if !c.args.Debug {
+		return
+	}
 	for line := range strings.SplitSeq(strings.TrimSpace(plan.String()), "\n") {
 		c.debug("plan: %s", line)
 	}

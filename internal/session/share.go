@@ -154,6 +154,7 @@ func (c *call) joinShared(rec record.Record, outer []string) *polyinst.Refusal {
 	}
 	c.endTurn()
 	c.counts()
+	c.quietClose(&rec)
 	kinds := rec.Kinds()
 	if c.own != nil {
 		kinds |= c.own.Kinds()

@@ -41,7 +41,7 @@ func runInit() int {
 		return initFailed(fmt.Errorf("close_range: %w", err))
 	}
 	pid, err := syscall.ForkExec(binaryPath, append([]string{binaryPath}, os.Args[1:]...), &syscall.ProcAttr{
-		Env:   append(insideEnv(), s.Env...),
+		Env:   insideEnv(),
 		Files: []uintptr{0, 1, 2, requestFD, replyFD},
 	})
 	if err != nil {

@@ -1,0 +1,54 @@
+package tests
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"testing"
+
+	"pam_polyinst/tests/host"
+)
+
+// noWorker takes from the host what a worker needs, so that the log says it when
+// one is asked.
+const (
+	noWorker    = "rlimit:as=300000000,300000000"
+	asked       = "RLIMIT_AS"
+	noResources = "dropcap:cap_sys_resource" // the worker could raise the limit
+)
+
+// At close no worker is started where there is nothing to do, and one is where
+// there can be.
+func TestCloseAsksOnlyWhereItMust(t *testing.T) {
+	for _, c := range []struct {
+		name, config, line, user string
+		steps                    []string
+		asks                     bool
+	}{
+		{name: "nothing applies", config: ownTmp, user: "root", steps: []string{"open"}},
+		{name: "nothing applies, opened twice", config: ownTmp, user: "root", steps: []string{"open", "open"}},
+		{name: "nothing applies, unmount_on_close", config: ownTmp, user: "root", line: " unmount_on_close", steps: []string{"open"}, asks: true},
+		{name: "persistent instances", config: ownTmp, steps: []string{"open"}},
+		{name: "tmpdir", config: tmpdir, steps: []string{"open"}, asks: true},
+		{name: "tmpdir, opened twice", config: tmpdir, steps: []string{"open", "open"}, asks: true},
+		{name: "tmpdir by the first of two lines", config: ownTmp, line: " conf=/etc/security/other/namespace.conf\n" + session, steps: []string{"open"}, asks: true},
+		{name: "tmpdir, shared with others", config: perUser(tmpdir), steps: []string{"open"}, asks: true},
+		{name: "unmount_on_close", config: ownTmp, line: " unmount_on_close", steps: []string{"open"}, asks: true},
+		{name: "not opened here", config: ownTmp, asks: true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			story(t, c.config, nil, func(h *host.Host) {
+				h.PAM("pamhost", host.Stack(session+c.line)...)
+				h.AddUser("alice")
+				h.WriteFile("/etc/security/other/namespace.conf", strings.ReplaceAll(tmpdir, `"/tmp"`, `"/var/tmp"`))
+				steps := append([]string{"user=" + cmp.Or(c.user, "alice"), "start", noResources}, c.steps...)
+				tr := h.PamHost(append(steps, noWorker, "close", "end")...)
+				tr.RC("close", host.PAMSuccess)
+				if told := strings.Contains(fmt.Sprint(h.ModuleLog()), asked); told != c.asks {
+					t.Errorf("a worker was asked at close: %v, want %v", told, c.asks)
+				}
+			})
+		})
+	}
+}
