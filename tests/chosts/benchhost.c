@@ -59,6 +59,9 @@
 #define MS_SHARED (1UL << 20)
 #define MS_BIND 4096UL
 #endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 extern int mount(const char *, const char *, const char *, unsigned long, const void *);
 
 enum { CELLS_MAX = 200, STEPS = 5, DIRS_MAX = 64 };
@@ -336,7 +339,8 @@ static void touch_memory(const struct cell *c)
 	if (m == MAP_FAILED)
 		die("memory");
 	madvise(m, size, MADV_NOHUGEPAGE); /* as the many small blocks of a real program */
-	memset(m, 1, size);
+	if (madvise(m, size, MADV_POPULATE_WRITE) < 0)
+		die("populate");
 }
 
 static void one(const struct cell *c, struct sample *s)
