@@ -42,6 +42,7 @@ type listed struct {
 			Path, Method string
 			Instance     *string
 			Covered      bool
+			Keep         []string
 		}
 	}
 	Instances []struct {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"pam_polyinst/internal/apply"
 	"pam_polyinst/internal/config"
 	"pam_polyinst/internal/dirfd"
 	"pam_polyinst/internal/hook"
@@ -164,7 +165,7 @@ func checkRule(rule polyinst.Rule, who polyinst.Subject, m polyinst.Machine, bef
 	}
 	p := rule.Config
 	if r == nil {
-		return &step, checkInit(step, p)
+		return &step, append(checkInit(step, p), checkKeep(step, p)...)
 	}
 	message := r.Error()
 	if who.User != nobodyYet.User {
@@ -229,6 +230,19 @@ func checkInit(step polyinst.Step, p *config.Polydir) []remark {
 		return []remark{at(keyOf(p, "init"), pamstack.Error, "polydir %q: %s", step.Path, what)}
 	}
 	return nil
+}
+
+// checkKeep tells what of keep a session would not get now.
+func checkKeep(step polyinst.Step, p *config.Polydir) []remark {
+	var out []remark
+	for _, l := range step.LeftOut {
+		hint := ""
+		if l.Why == polyinst.Absent && slices.Contains(apply.KeptByX, l.Name) {
+			hint = ": `polyinst prepare` makes it"
+		}
+		out = append(out, at(keyOf(p, "keep"), pamstack.Warning, "polydir %q: keep: %q: %s%s", step.Path, l.Name, l.Why, hint))
+	}
+	return out
 }
 
 // checkSELinux looks for the boolean that lets login programs do what we do.

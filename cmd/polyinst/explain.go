@@ -477,6 +477,9 @@ func (x *explanation) decide(e explainer) error {
 			x.Plan = append(x.Plan, toStep(step))
 			if step.Source == polyinst.ExistingInstance {
 				x.view[scene.Polydir.Stat.ID] = scene.Instance
+				for _, k := range step.Keep {
+					x.view[dirfd.ID(k.Point)] = scene.Kept[k.Name]
+				}
 			}
 		case inNewInstance(rule, slices.Concat(x.outer, x.plan.Steps)):
 			x.Unseen = append(x.Unseen, rule.Path)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -68,6 +69,8 @@ type polydirJSON struct {
 	Method   string  `json:"method"`
 	Instance *string `json:"instance"` // null: a tmpfs
 	Covered  bool    `json:"covered"`
+	// entries of the public directory that were mounted in the instance
+	Keep []string `json:"keep"`
 }
 
 func namespaces() ([]live.Namespace, error) {
@@ -107,6 +110,9 @@ func listNamespaces(asJSON bool) error {
 			if p.Instance != nil {
 				instance = plain(*p.Instance)
 			}
+			if len(p.Keep) > 0 {
+				instance += " with " + plain(strings.Join(p.Keep, " "))
+			}
 			if !p.Covered {
 				instance += " (not mounted any more)"
 			}
@@ -122,7 +128,7 @@ func toJSON(n live.Namespace) namespaceJSON {
 	j := namespaceJSON{Namespace: uint64(n.NS), User: n.User, UID: n.UID, Service: n.Service, TTY: n.TTY, RHost: n.RHost,
 		Since: time.Unix(n.Opened, 0).UTC().Format(time.RFC3339), Scope: scope(n), PIDs: n.PIDs, Polydirs: []polydirJSON{}}
 	for i, p := range n.Polydirs {
-		out := polydirJSON{Path: p.Path, Method: p.Method, Covered: n.Covered[i]}
+		out := polydirJSON{Path: p.Path, Method: p.Method, Covered: n.Covered[i], Keep: append([]string{}, p.Keep...)}
 		if p.Parent != "" {
 			instance := p.Parent + "/" + p.Name
 			out.Instance = &instance

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -27,8 +28,9 @@ func prepareCommand() *cobra.Command {
 		Use:   "prepare",
 		Short: "make the instance parents of the whole configuration",
 		Long: `Prepare makes the instance parents that are missing, root:root with the mode
-that the configuration demands (0000). It changes nothing that exists. Parents
-below $HOME are made by the session itself.`,
+that the configuration demands (0000), and the directories of X servers' sockets
+that a keep names. It changes nothing that exists. Parents below $HOME are made
+by the session itself.`,
 		Example: `  polyinst prepare
   polyinst prepare --repair /var/lib/polyinst/tmp/alice`,
 		Args: none,
@@ -60,6 +62,23 @@ type prepared struct {
 	Schema   int      `json:"schema"`
 	Made     []string `json:"made"`
 	Problems []remark `json:"problems"`
+
+	quiet bool // it is printed at the end, as JSON
+}
+
+func (p *prepared) made(path string) {
+	p.Made = append(p.Made, path)
+	if !p.quiet {
+		fmt.Printf("made %s\n", plain(path))
+	}
+}
+
+func (p *prepared) problem(place config.Position, format string, args ...any) {
+	r := at(place, pamstack.Error, format, args...)
+	p.Problems = append(p.Problems, r)
+	if !p.quiet {
+		fmt.Fprintln(os.Stderr, r)
+	}
 }
 
 func prepare(c *config.Config, asJSON bool) error {
@@ -69,23 +88,17 @@ func prepare(c *config.Config, asJSON bool) error {
 		return err
 	}
 	store.Close()
-	out := prepared{schema, []string{}, []remark{}}
+	out := prepared{schema, []string{}, []remark{}, asJSON}
 	for _, p := range parents(c, true) {
 		made, err := apply.PrepareParent(p.path, p.rule.ParentMode, p.rule.ParentModeAny, p.rule.ParentInUnsafeDir)
 		switch {
 		case err != nil:
-			r := at(keyOf(p.rule, "instance_prefix"), pamstack.Error, "instance parent %q: %s", p.path, message(err))
-			out.Problems = append(out.Problems, r)
-			if !asJSON {
-				fmt.Fprintln(os.Stderr, r)
-			}
+			out.problem(keyOf(p.rule, "instance_prefix"), "instance parent %q: %s", p.path, message(err))
 		case made:
-			out.Made = append(out.Made, p.path)
-			if !asJSON {
-				fmt.Printf("made %s\n", plain(p.path))
-			}
+			out.made(p.path)
 		}
 	}
+	out.kept(c)
 	if asJSON {
 		if err := printJSON(out); err != nil {
 			return err
@@ -95,6 +108,31 @@ func prepare(c *config.Config, asJSON bool) error {
 		return errReported
 	}
 	return nil
+}
+
+// kept makes the directories of X servers that some `keep` names, where the
+// polydir is the same for everybody. Other entries are their owners' to make:
+// nobody can tell what they are to be.
+func (p *prepared) kept(c *config.Config) {
+	for i := range c.Polydirs {
+		rule := &c.Polydirs[i]
+		polydir, err := rule.Path.Expand(config.Vars{})
+		if err != nil {
+			continue
+		}
+		for _, name := range rule.Keep {
+			if !slices.Contains(apply.KeptByX, name) {
+				continue
+			}
+			made, err := apply.PrepareKept(polydir, name)
+			switch {
+			case err != nil:
+				p.problem(keyOf(rule, "keep"), "polydir %q: keep: %q: %s", polydir, name, message(err))
+			case made:
+				p.made(polydir + "/" + name)
+			}
+		}
+	}
 }
 
 func message(err error) string {

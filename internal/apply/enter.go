@@ -84,6 +84,7 @@ func attach(s *Staged) error {
 		return err
 	}
 	s.attached = true
+	s.attachKept()
 	return nil
 }
 
@@ -132,7 +133,11 @@ func Verify(all []*Staged) *polyinst.Refusal {
 	}
 	for _, s := range all {
 		if err := verify(s); err != nil {
-			return hostFault(s.Step.Path, fmt.Errorf("the finished view is not what was planned: %w", err))
+			r := hostFault(s.Step.Path, fmt.Errorf("the finished view is not what was planned: %w", err))
+			if errors.Is(err, errKept) {
+				r.Fault = polyinst.FaultUser // he can have moved it, in an instance of his own
+			}
+			return r
 		}
 	}
 	return nil
@@ -184,7 +189,10 @@ func verify(s *Staged) error {
 	if want := config.MountFlags(s.Step.Attributes); config.MountFlags(flags)&want != want {
 		return fmt.Errorf("mounted %s, want %s", config.MountFlags(flags), want)
 	}
-	return keepsToItself(way.Dir)
+	if err := keepsToItself(way.Dir); err != nil {
+		return err
+	}
+	return s.verifyKept(way.Dir)
 }
 
 // DetachAll takes off again what Attach attached, in a namespace that somebody

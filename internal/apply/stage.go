@@ -32,10 +32,14 @@ type Staged struct {
 	uid       uint32
 	parent    dirfd.Dir // of a new tmpdir instance, to remove it again
 	attached  bool
+	kept      []kept
 }
 
 // Close releases the handles and the lock; what is attached stays.
 func (s *Staged) Close() {
+	for i := range s.kept {
+		s.kept[i].mount.Close()
+	}
 	s.Mount.Close()
 	s.lock.Close()
 	s.locks.Close()
@@ -56,12 +60,12 @@ func (s *Staged) Undo() {
 // Stage makes what the step needs, by the handles of the scene, and leaves the
 // host's view as it was but for a polydir that `create` demands. After it the
 // step holds a shared lock on its instance, and no exclusive one.
-func Stage(step polyinst.Step, scene *observe.Scene, s polyinst.Subject) (*Staged, *polyinst.Refusal) {
+func Stage(step polyinst.Step, scene *observe.Scene, s polyinst.Subject, p config.Propagation) (*Staged, *polyinst.Refusal) {
 	staged := &Staged{Step: step, Polydir: dirfd.ID(step.Polydir), uid: s.UID, Real: scene.Polydir.Dir.Path()}
 	if scene.Polydir.Missing {
 		staged.Real = step.Path
 	}
-	if err := stage(staged, scene, s); err != nil {
+	if err := stage(staged, scene, s, p); err != nil {
 		staged.Undo()
 		r := hostFault(step.Path, err)
 		r.Again = errors.Is(err, errReplaced)
@@ -70,7 +74,7 @@ func Stage(step polyinst.Step, scene *observe.Scene, s polyinst.Subject) (*Stage
 	return staged, nil
 }
 
-func stage(staged *Staged, scene *observe.Scene, s polyinst.Subject) error {
+func stage(staged *Staged, scene *observe.Scene, s polyinst.Subject, p config.Propagation) error {
 	step := &staged.Step
 	var err error
 	if step.Init != nil {
@@ -103,7 +107,11 @@ func stage(staged *Staged, scene *observe.Scene, s polyinst.Subject) error {
 			return err
 		}
 	}
-	return staged.finishMount()
+	if err := staged.finishMount(); err != nil {
+		return err
+	}
+	staged.keep(scene, p)
+	return nil
 }
 
 // finishMount gives the detached mount its attributes and notes what it is.
@@ -138,6 +146,7 @@ func fillTmpfs(staged *Staged, s polyinst.Subject) error {
 			return err
 		}
 	}
+	makePoints(staged.Mount.Root, &staged.Step, "")
 	return setLabel(staged.Mount.Root, &staged.Step)
 }
 
@@ -237,6 +246,7 @@ func cloneInstance(staged *Staged, scene *observe.Scene, s polyinst.Subject) (mo
 		return mountfd.Mount{}, err
 	}
 	defer dir.Close()
+	makePoints(dir, step, step.Label)
 	if step.Init == nil {
 		if err := staged.settle(); err != nil {
 			return mountfd.Mount{}, err
@@ -532,6 +542,7 @@ func makeUnder(parent dirfd.Dir, parentLabel, name string, step *polyinst.Step, 
 		err = fromSkel(dir, s)
 	}
 	if err == nil {
+		makePoints(dir, step, parentLabel)
 		err = dir.SetOwner(step.Owner.UID, step.Owner.GID, step.Owner.Mode)
 	}
 	if err == nil && step.Module == polyinst.Smack {

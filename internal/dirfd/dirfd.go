@@ -199,6 +199,14 @@ func (d Dir) Mkdir(name string, mode uint32) error {
 	return pathError("mkdir", join(d.path, name), unix.Mkdirat(d.FD(), name, mode))
 }
 
+// MkdirExact is Mkdir with just this mode, whatever the umask: nothing has to be
+// put right afterwards, on what somebody may have put in its place.
+func (d Dir) MkdirExact(name string, mode uint32) error {
+	old := unix.Umask(0)
+	defer unix.Umask(old)
+	return d.Mkdir(name, mode)
+}
+
 // Rename gives an entry of d another name in d, which must be free:
 // fs.ErrExist if it is not (RENAME_NOREPLACE, rename(2)).
 func (d Dir) Rename(from, to string) error {

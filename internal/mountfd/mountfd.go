@@ -111,9 +111,14 @@ func (m *Mount) Close() { m.Root.Close() }
 
 // Clone is a detached bind mount of one directory, without what is mounted
 // below it.
-func Clone(d dirfd.Dir) (Mount, error) {
+func Clone(d dirfd.Dir) (Mount, error) { return clone(d, 0) }
+
+// CloneTree is Clone with what is mounted below the directory.
+func CloneTree(d dirfd.Dir) (Mount, error) { return clone(d, unix.AT_RECURSIVE) }
+
+func clone(d dirfd.Dir, extent uint) (Mount, error) {
 	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_EMPTY_PATH)
-	fd, err := unix.OpenTree(d.FD(), "", flags)
+	fd, err := unix.OpenTree(d.FD(), "", flags|extent)
 	if err != nil {
 		return Mount{}, fmt.Errorf("open_tree %s: %w", d.Path(), err)
 	}
@@ -123,13 +128,28 @@ func Clone(d dirfd.Dir) (Mount, error) {
 // SetAttr adds attributes to a detached mount and makes it private: nothing
 // that is mounted below it later spreads.
 func (m Mount) SetAttr(flags Flags) error {
-	attr := unix.MountAttr{Propagation: unix.MS_PRIVATE}
+	return m.setAttr(flags, unix.MS_PRIVATE, 0)
+}
+
+// SetTreeAttr is SetAttr for the mount and all below it. With receive, what is
+// mounted and unmounted in the original later is in the clone as well, and
+// nothing of the clone in the original (a slave, mount_namespaces(7)).
+func (m Mount) SetTreeAttr(flags Flags, receive bool) error {
+	propagation := uint64(unix.MS_PRIVATE)
+	if receive {
+		propagation = unix.MS_SLAVE
+	}
+	return m.setAttr(flags, propagation, unix.AT_RECURSIVE)
+}
+
+func (m Mount) setAttr(flags Flags, propagation uint64, extent uint) error {
+	attr := unix.MountAttr{Propagation: propagation}
 	for _, f := range flagTable {
 		if flags&f.flag != 0 {
 			attr.Attr_set |= f.attr
 		}
 	}
-	if err := unix.MountSetattr(m.Root.FD(), "", unix.AT_EMPTY_PATH, &attr); err != nil {
+	if err := unix.MountSetattr(m.Root.FD(), "", unix.AT_EMPTY_PATH|extent, &attr); err != nil {
 		return fmt.Errorf("mount_setattr %s: %w", m.Root.Path(), err)
 	}
 	return nil

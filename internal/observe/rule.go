@@ -18,6 +18,7 @@ type Scene struct {
 	Polydir  dirfd.Way
 	Parent   dirfd.Way
 	Instance dirfd.Dir
+	Kept     map[string]dirfd.Dir // the entries of the public directory that `keep` names
 }
 
 // Close releases the handles.
@@ -25,6 +26,9 @@ func (s *Scene) Close() {
 	s.Polydir.Close()
 	s.Parent.Close()
 	s.Instance.Close()
+	for _, d := range s.Kept {
+		d.Close()
+	}
 }
 
 // Rule looks at the polydir, the instance parent and the instance of a rule.
@@ -51,6 +55,7 @@ func Rule(rule polyinst.Rule, s polyinst.Subject, m polyinst.Machine, view dirfd
 	}
 	contexts := label(scene, rule, m)
 	if rule.Config.Method == config.MethodTmpfs {
+		keep(scene, rule)
 		return scene, nil
 	}
 	var names polyinst.Names
@@ -78,6 +83,7 @@ func Rule(rule polyinst.Rule, s polyinst.Subject, m polyinst.Machine, view dirfd
 			compareLabels(scene, m.Security.Module)
 		}
 	}
+	keep(scene, rule)
 	return scene, nil
 }
 

@@ -51,6 +51,8 @@ type Facts struct {
 	CreateLabel   string // of a polydir that is made; empty: what the kernel gives it
 	InstanceLabel string // of the existing Instance, as the kernel spells it
 	SameLevel     bool   // SELinux: Label and InstanceLabel have the same range
+
+	Keep []KeepFacts // one per name of the rule's `keep`
 }
 
 // Decide derives the step for one rule. Plan and refusal follow from the
@@ -85,6 +87,7 @@ func Decide(rule Rule, s Subject, f Facts, m Machine) (Step, *Refusal) {
 		step.InitAlways = rule.Config.InitWhen == config.InitAlways
 		step.Init = initScript(step, rule, s, f, m, isNew)
 	}
+	keep(&step, s, f)
 	return step, nil
 }
 
@@ -295,7 +298,6 @@ func Unsupported(rule Rule) *Refusal {
 		key  string
 		used bool
 	}{
-		{"keep", len(p.Keep) > 0},
 		{"quota", p.Quota != config.Quota{}},
 	} {
 		if missing.used {

@@ -42,6 +42,15 @@ instance_prefix = "/var/lib/polyinst/tmp/"
 method = "user"
 `
 
+const kept = `keep = [".X11-unix"]`
+
+// keeping are facts with an entry of the public directory that may be kept, and
+// with what the instance has in its place.
+func keeping(f Facts, inside DirFacts) Facts {
+	f.Keep = []KeepFacts{{Name: ".X11-unix", Public: DirFacts{Exists: true, ID: FileID{1, 40}, Owner: Owner{0, 0, 0o1777}}, Inside: inside}}
+	return f
+}
+
 const home = `
 [[polydir]]
 path = "$HOME/.cache"
@@ -157,6 +166,36 @@ var decisions = []struct {
 		return f
 	}},
 	{"tmpfs", "[[polydir]]\npath = \"/dev/shm\"\nmethod = \"tmpfs\"\ntmpfs = { size = \"1G\", inodes = 1000, mode = \"1777\" }", good},
+	{"keep-new-instance", tmpUser + kept, func() Facts { return keeping(good(), DirFacts{}) }},
+	{"keep-existing-instance", tmpUser + kept, func() Facts {
+		return keeping(instanceOf(Owner{0, 0, 0o1777}), DirFacts{Exists: true, ID: FileID{1, 50}, Owner: Owner{0, 0, 0o1777}})
+	}},
+	{"keep-point-made", tmpUser + kept, func() Facts { return keeping(instanceOf(Owner{0, 0, 0o1777}), DirFacts{}) }},
+	{"keep-point-of-the-user", tmpUser + kept, func() Facts {
+		return keeping(instanceOf(Owner{0, 0, 0o1777}), DirFacts{Exists: true, ID: FileID{1, 50}, Owner: Owner{1001, 1001, 0o700}})
+	}},
+	{"keep-point-of-another", tmpUser + kept, func() Facts {
+		return keeping(instanceOf(Owner{0, 0, 0o1777}), DirFacts{Exists: true, ID: FileID{1, 50}, Owner: Owner{1002, 1002, 0o700}})
+	}},
+	{"keep-point-is-a-link", tmpUser + kept, func() Facts {
+		return keeping(instanceOf(Owner{0, 0, 0o1777}), DirFacts{Problem: "is a symbolic link, not a directory"})
+	}},
+	{"keep-point-of-an-unfinished-instance", tmpUser + kept, func() Facts {
+		f := keeping(instanceOf(Owner{}), DirFacts{Problem: "is a symbolic link, not a directory"})
+		f.Unfinished = true
+		return f
+	}},
+	{"keep-absent", tmpUser + kept, func() Facts { f := keeping(good(), DirFacts{}); f.Keep[0].Public = DirFacts{}; return f }},
+	{"keep-not-roots", tmpUser + kept, func() Facts { f := keeping(good(), DirFacts{}); f.Keep[0].Public.Owner.UID = 1002; return f }},
+	{"keep-open-to-all", tmpUser + kept, func() Facts { f := keeping(good(), DirFacts{}); f.Keep[0].Public.Owner.Mode = 0o777; return f }},
+	{"keep-open-to-group", tmpUser + kept, func() Facts { f := keeping(good(), DirFacts{}); f.Keep[0].Public.Owner.Mode = 0o775; return f }},
+	{"keep-closed", tmpUser + kept, func() Facts { f := keeping(good(), DirFacts{}); f.Keep[0].Public.Owner.Mode = 0o700; return f }},
+	{"keep-odd-type", tmpUser + kept, func() Facts {
+		f := keeping(good(), DirFacts{})
+		f.Keep[0].Public = DirFacts{Problem: "is a FIFO, not a directory"}
+		return f
+	}},
+	{"keep-on-tmpfs", "[[polydir]]\npath = \"/tmp\"\nmethod = \"tmpfs\"\nmount_options = [\"noexec\"]\n" + kept, func() Facts { return keeping(good(), DirFacts{}) }},
 	{"tmpfs-noswap-too-old", "[[polydir]]\npath = \"/dev/shm\"\nmethod = \"tmpfs\"\ntmpfs = { noswap = true }", good},
 }
 
@@ -246,6 +285,9 @@ var securityDecisions = []securityDecision{
 	{"level-without-selinux", tmpLevel, machine, good},
 	{"level-without-selinux-as-user", tmpLevel + `without_context = "user"`, machine, good},
 	{"user-with-selinux", tmpUser, selinux("", "the session has no security context yet"), labelled("", false)},
+	{"keep-shared-point-of-the-user", tmpLevel + "shared = true\n" + kept, selinux(session, ""), func() Facts {
+		return keeping(labelled(s2Label, true)(), DirFacts{Exists: true, ID: FileID{1, 50}, Owner: Owner{1001, 1001, 0o700}})
+	}},
 	{"shared-of-another-user", tmpLevel + "shared = true", selinux(session, ""), func() Facts {
 		f := labelled(s2Label, true)()
 		f.Recorded, f.RecordedUID = true, 1007

@@ -52,6 +52,9 @@ type Step struct {
 	Relabel    bool   // the existing instance has another type: give it Label
 	Shared     bool   // it is of several users
 
+	Keep    []Kept    // entries of the public directory, mounted inside the instance
+	LeftOut []LeftOut // those of `keep` that are not
+
 	Skel bool // fill the new instance from /etc/skel, the user's
 	Init *Init
 	// InitAlways: the script is also for instances that exist
@@ -173,8 +176,25 @@ func (s Step) String() string {
 	if s.Skel {
 		fmt.Fprintf(&b, "fill it from /etc/skel\n")
 	}
+	b.WriteString(s.keepText())
 	if s.Init != nil {
 		fmt.Fprintf(&b, "run %q %q within %s\n", s.Init.Path, s.Init.Args, s.Init.Timeout)
+	}
+	return b.String()
+}
+
+// keepText are the lines of a step about what it keeps.
+func (s Step) keepText() string {
+	var b strings.Builder
+	for _, k := range s.Keep {
+		fmt.Fprintf(&b, "keep %q of the public directory, %s", k.Name, s.KeptFlags())
+		if k.Point == (FileID{}) {
+			b.WriteString(", on a new mount point")
+		}
+		b.WriteByte('\n')
+	}
+	for _, l := range s.LeftOut {
+		fmt.Fprintf(&b, "leave out %q: %s\n", l.Name, l.Why)
 	}
 	return b.String()
 }

@@ -76,6 +76,9 @@ func Select(c *config.Config, s Subject) (Selection, *Refusal) {
 	if r := duplicate(sel.Rules); r != nil {
 		return sel, r
 	}
+	if r := keepClash(sel.Rules); r != nil {
+		return sel, r
+	}
 	return sel, clash(sel.Rules)
 }
 

@@ -83,6 +83,14 @@ func TestTwoThatApplyToOnePath(t *testing.T) {
 	}
 }
 
+func TestKeptPolydir(t *testing.T) {
+	conf := parse(t, tmpUser+"keep = [\"a\"]\n"+strings.NewReplacer(`/tmp"`, `/tmp/a"`, "/tmp/\"", "/tmp-a/\"").Replace(tmpUser))
+	_, r := Select(conf, alice)
+	if r == nil || r.Error() != `polydir "/tmp": keep "a": polydir "/tmp/a" covers it: remove one of the two` {
+		t.Errorf("%v", r)
+	}
+}
+
 func TestInstanceNames(t *testing.T) {
 	long := strings.Repeat("x", 81)
 	for _, c := range []struct {

@@ -36,6 +36,7 @@ type Polydir struct {
 	Dev     uint64 // identity of the instance's directory
 	Ino     uint64
 	MountID uint64
+	Keep    []string `json:",omitempty"` // entries of the public directory that are mounted in the instance
 }
 
 // Session is a session in a namespace that several share.

@@ -284,9 +284,9 @@ func (c *call) construct(selection polyinst.Selection, digest string, origin mnt
 	}
 	staged, plan, r := c.stage(selection, machine)
 	undo := func() {
-		if c.req.InPlace {
-			apply.DetachAll(staged)
-		}
+		// in place the host goes on to use this view; elsewhere what is mounted
+		// in an instance would be in the way of its removal
+		apply.DetachAll(staged)
 		for _, s := range staged {
 			s.Undo()
 		}
@@ -299,6 +299,7 @@ func (c *call) construct(selection polyinst.Selection, digest string, origin mnt
 		undo()
 		return r
 	}
+	c.logLeftOut(staged)
 	rec, random := c.note(staged, digest, origin), machine.Random
 	rec.HostPrivate = before
 	id, err := mntns.OwnID()
@@ -416,6 +417,7 @@ func (c *call) stage(selection polyinst.Selection, m polyinst.Machine) ([]*apply
 		staged = append(staged, s)
 		plan.Steps = append(plan.Steps, s.Step)
 		view[s.Polydir] = s.Mount.Root
+		s.LayKept(view)
 	}
 	return staged, plan, nil
 }
@@ -438,7 +440,7 @@ func (c *call) stageRule(rule polyinst.Rule, m polyinst.Machine, view dirfd.View
 	if r != nil {
 		return nil, r
 	}
-	return apply.Stage(step, scene, c.who)
+	return apply.Stage(step, scene, c.who, c.config.Namespace.Propagation)
 }
 
 // enter returns all that is staged then: what goes with a new namespace can only
@@ -520,9 +522,23 @@ func (c *call) note(staged []*apply.Staged, digest string, origin mntns.ID) reco
 			continue // told by the IPC namespace
 		}
 		rec.Polydirs = append(rec.Polydirs, record.Polydir{Path: s.Step.Path, Real: s.Real, Method: string(s.Step.Method),
-			Parent: s.Step.Parent, Name: s.Step.Name, Dev: s.Root.Dev, Ino: s.Root.Ino, MountID: s.MountID})
+			Parent: s.Step.Parent, Name: s.Step.Name, Dev: s.Root.Dev, Ino: s.Root.Ino, MountID: s.MountID, Keep: s.Kept()})
 	}
 	return rec
+}
+
+// logLeftOut says what of `keep` the session did not get, in one line for each
+// polydir.
+func (c *call) logLeftOut(staged []*apply.Staged) {
+	for _, s := range staged {
+		var all []string
+		for _, l := range s.Step.LeftOut {
+			all = append(all, fmt.Sprintf("%q (%s)", l.Name, l.Why))
+		}
+		if len(all) > 0 {
+			c.host.Log(hostconn.Warning, fmt.Sprintf("polydir %q: keep: left out: %s", s.Step.Path, strings.Join(all, ", ")))
+		}
+	}
 }
 
 func (c *call) opened(staged []*apply.Staged, id mntns.ID) string {
