@@ -9,8 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"pam_polyinst/internal/config"
-	"pam_polyinst/internal/polyinst"
 	"pam_polyinst/tests/host"
 )
 
@@ -138,26 +136,12 @@ func TestConvertVendorFiles(t *testing.T) {
 	})
 }
 
-// supported tells whether this build can do what the keys of a polydir say.
-func supported(keys string) bool {
-	c, problems := config.Parse(config.Source{Data: []byte("[[polydir]]\npath = '/x'\ninstance_prefix = '/y/'\n" + keys)}, nil)
-	return problems == nil && polyinst.Unsupported(polyinst.Rule{Config: &c.Polydirs[0]}) == nil
-}
-
-var (
-	contexts = supported("method = 'level'\nwithout_context = 'user'")
-	inits    = supported("method = 'user'\ninit = 'x'")
-)
-
 // The peer's own example, its three lines uncommented, makes the directories
 // that the peer makes.
 func TestConvertedExample(t *testing.T) {
 	host.Run(t, func(h *host.Host) {
 		needPeer(h)
 		h.Install()
-		if !inits {
-			h.MustRun("rm", "-f", peerInit)
-		}
 		var conf strings.Builder
 		for line := range strings.Lines(h.ReadFile(peerConf)) {
 			if regexp.MustCompile(`^#[/$]`).MatchString(line) {
@@ -373,11 +357,7 @@ func (p *peerFile) make(command string, args ...any) {
 
 // line adds a line with a polydir and an instance parent of its own.
 func (p *peerFile) line(i int) {
-	methods := []string{"user", "user", "tmpdir", "tmpfs"}
-	if contexts {
-		methods = append(methods, "level", "context")
-	}
-	method := p.pick(methods...)
+	method := p.pick("user", "user", "tmpdir", "tmpfs", "level", "context")
 	path := fmt.Sprintf("/srv/p%d", i)
 	if p.r.Intn(4) == 0 {
 		path = fmt.Sprintf("/srv/$USER/p%d", i)
@@ -400,10 +380,7 @@ func (p *peerFile) line(i int) {
 }
 
 func (p *peerFile) flags(method string) string {
-	flags := ":noinit"
-	if inits {
-		flags = p.pick(":noinit", "", "", ":iscript=mark.init", ":iscript="+peerDropins+"/mark.init", ":iscript=absent")
-	}
+	flags := p.pick(":noinit", "", "", ":iscript=mark.init", ":iscript="+peerDropins+"/mark.init", ":iscript=absent")
 	switch kind := p.r.Intn(4); {
 	case method == "tmpfs" && kind < 2:
 		flags += p.pick(":create=01777,root,root", ":create=0700,root")

@@ -165,7 +165,7 @@ func TestDocsDescribeEveryKeyAndArgument(t *testing.T) {
 
 // messages of these is what an administrator may read in the log. The messages
 // about a file's text are explained by themselves.
-var speaking = []string{"session", "observe", "apply", "polyinst", "hook", "record", "reap", "mntns", "mountfd", "dirfd",
+var speaking = []string{"session", "observe", "apply", "polyinst", "hook", "projquota", "record", "reap", "mntns", "mountfd", "dirfd",
 	"selinuxfs", "seconfig", "secontext"}
 
 // unexplained are strings that are no messages, or that nobody meets.

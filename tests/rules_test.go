@@ -251,3 +251,17 @@ func TestParentInAHomeWithTheSetGroupIDBit(t *testing.T) {
 		host.Equal(h, "the parent", [3]int{int(mode), uid, gid}, [3]int{0, 0, 0})
 	})
 }
+
+// Where the filesystem has no project quota, a limit is not silently left out:
+// the session is refused before anything is made.
+func TestQuotaThatCannotBe(t *testing.T) {
+	story(t, ownTmp+"quota = { bytes = \"1G\" }\n", []string{"su"}, func(h *host.Host) {
+		h.AddUser("alice")
+		if r := h.Su("alice", "true"); r.Code == 0 {
+			t.Errorf("a session without the limit:\n%s", r)
+		}
+		h.WaitLog(`session refused for "alice": polydir "/tmp": quota: instance parent "/var/lib/polyinst/tmp": no project quota on its filesystem`)
+		host.Equal(h, "what was made", len(h.Names(parent)), 0)
+		h.MustRun("su", "root", "-c", "true")
+	})
+}

@@ -43,6 +43,7 @@ func checkMachine(c *config.Config, files observe.Files, conf string) ([]remark,
 	}
 	out = append(out, checkSELinux(whole)...)
 	out = append(out, checkLists(c)...)
+	out = append(out, checkProjects(c)...)
 	m, err := observe.Machine()
 	if err != nil {
 		return nil, err
@@ -189,6 +190,8 @@ func checkRule(rule polyinst.Rule, who polyinst.Subject, m polyinst.Machine, bef
 		return nil, []remark{at(keyOf(p, "method"), pamstack.Error, "%s", message)}
 	case strings.HasPrefix(r.Reason, "tmpfs "):
 		return nil, []remark{at(keyOf(p, "tmpfs"), pamstack.Error, "%s", message)}
+	case strings.HasPrefix(r.Reason, "quota: "):
+		return nil, []remark{at(keyOf(p, "quota"), pamstack.Error, "%s", message)}
 	}
 	return nil, []remark{at(keyOf(p, "path"), pamstack.Error, "%s", message)}
 }
@@ -230,6 +233,27 @@ func checkInit(step polyinst.Step, p *config.Polydir) []remark {
 		return []remark{at(keyOf(p, "init"), pamstack.Error, "polydir %q: %s", step.Path, what)}
 	}
 	return nil
+}
+
+// checkProjects tells of projects in /etc/projid (projid(5)) that instances may
+// get.
+func checkProjects(c *config.Config) []remark {
+	i := slices.IndexFunc(c.Polydirs, func(p config.Polydir) bool { return p.Quota != config.Quota{} })
+	if i < 0 {
+		return nil
+	}
+	var out []remark
+	raw, _ := os.ReadFile("/etc/projid")
+	for line := range strings.Lines(string(raw)) {
+		name, number, _ := strings.Cut(strings.TrimSpace(line), ":")
+		id, err := strconv.ParseUint(number, 10, 32)
+		if err == nil && !strings.HasPrefix(name, "#") && polyinst.IsProject(uint32(id)) {
+			p := &c.Polydirs[i]
+			out = append(out, at(keyOf(p, "quota"), pamstack.Warning, "polydir %q: quota: /etc/projid gives %q the project %d, which an instance may get: those from %d to %d are theirs",
+				p.Path, name, id, polyinst.ProjectMin, polyinst.ProjectMax))
+		}
+	}
+	return out
 }
 
 // checkKeep tells what of keep a session would not get now.

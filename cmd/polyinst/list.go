@@ -156,19 +156,29 @@ func since(seconds int64) string {
 
 // instanceJSON is the schema of list --instances --json.
 type instanceJSON struct {
-	Path     string  `json:"path"`
-	User     *string `json:"user"` // null: not recorded, shared, or the account is gone
-	UID      *uint32 `json:"uid"`  // null: not recorded
-	Shared   bool    `json:"shared"`
-	Owner    uint32  `json:"owner"`
-	Group    uint32  `json:"group"`
-	Mode     string  `json:"mode"`
-	Bytes    *uint64 `json:"bytes"` // null with --sizes=false
-	Entries  *uint64 `json:"entries"`
-	Partial  bool    `json:"partial"`   // bytes and entries are less than there is
-	LastOpen *string `json:"last_open"` // null: not recorded
-	State    string  `json:"state"`
-	Reason   string  `json:"reason"` // why it is stale
+	Path     string     `json:"path"`
+	User     *string    `json:"user"` // null: not recorded, shared, or the account is gone
+	UID      *uint32    `json:"uid"`  // null: not recorded
+	Shared   bool       `json:"shared"`
+	Owner    uint32     `json:"owner"`
+	Group    uint32     `json:"group"`
+	Mode     string     `json:"mode"`
+	Bytes    *uint64    `json:"bytes"` // null with --sizes=false
+	Entries  *uint64    `json:"entries"`
+	Partial  bool       `json:"partial"`   // bytes and entries are less than there is
+	LastOpen *string    `json:"last_open"` // null: not recorded
+	Quota    *quotaJSON `json:"quota"`     // null: no limit
+	State    string     `json:"state"`
+	Reason   string     `json:"reason"` // why it is stale
+}
+
+// quotaJSON is what the filesystem counts, and lets an instance have at most; 0
+// is no limit.
+type quotaJSON struct {
+	Bytes      uint64 `json:"bytes"`
+	Inodes     uint64 `json:"inodes"`
+	UsedBytes  uint64 `json:"used_bytes"`
+	UsedInodes uint64 `json:"used_inodes"`
 }
 
 func listInstances(conf string, sizes, asJSON bool) error {
@@ -235,6 +245,9 @@ func describe(i reap.Instance) instanceJSON {
 			j.User = &u.Username
 		}
 	}
+	if q := i.Quota; q != nil {
+		j.Quota = &quotaJSON{q.Bytes, q.Inodes, q.UsedBytes, q.UsedInodes}
+	}
 	if !i.LastOpen.IsZero() {
 		at := i.LastOpen.UTC().Format(time.RFC3339)
 		j.LastOpen = &at
@@ -262,6 +275,9 @@ func printInstances(out []instanceJSON, all []reap.Instance, sizes bool) {
 		if sizes && j.Partial {
 			size += "+"
 		}
+		if j.Quota != nil {
+			size = quotaText(*j.Quota)
+		}
 		if !all[n].LastOpen.IsZero() {
 			age = ageText(time.Since(all[n].LastOpen)) + " ago"
 		}
@@ -275,4 +291,16 @@ func printInstances(out []instanceJSON, all []reap.Instance, sizes bool) {
 	if sizes && len(out) > 1 {
 		fmt.Printf("%d instances, %s\n", len(out), bytesText(total))
 	}
+}
+
+// quotaText is what an instance takes of what it may take.
+func quotaText(q quotaJSON) string {
+	var parts []string
+	if q.Bytes > 0 {
+		parts = append(parts, bytesText(q.UsedBytes)+" of "+bytesText(q.Bytes))
+	}
+	if q.Inodes > 0 {
+		parts = append(parts, fmt.Sprintf("%d of %d inodes", q.UsedInodes, q.Inodes))
+	}
+	return strings.Join(parts, ", ")
 }

@@ -29,8 +29,9 @@ func prepareCommand() *cobra.Command {
 		Short: "make the instance parents of the whole configuration",
 		Long: `Prepare makes the instance parents that are missing, root:root with the mode
 that the configuration demands (0000), and the directories of X servers' sockets
-that a keep names. It changes nothing that exists. Parents below $HOME are made
-by the session itself.`,
+that a keep names. It changes nothing that exists but for a quota, which it sets
+on the instances that are there. Parents below $HOME are made by the session
+itself.`,
 		Example: `  polyinst prepare
   polyinst prepare --repair /var/lib/polyinst/tmp/alice`,
 		Args: none,
@@ -61,6 +62,7 @@ by the session itself.`,
 type prepared struct {
 	Schema   int      `json:"schema"`
 	Made     []string `json:"made"`
+	Limited  []string `json:"limited"` // instances that got a project for their quota
 	Problems []remark `json:"problems"`
 
 	quiet bool // it is printed at the end, as JSON
@@ -88,7 +90,7 @@ func prepare(c *config.Config, asJSON bool) error {
 		return err
 	}
 	store.Close()
-	out := prepared{schema, []string{}, []remark{}, asJSON}
+	out := prepared{schema, []string{}, []string{}, []remark{}, asJSON}
 	for _, p := range parents(c, true) {
 		made, err := apply.PrepareParent(p.path, p.rule.ParentMode, p.rule.ParentModeAny, p.rule.ParentInUnsafeDir)
 		switch {
@@ -99,6 +101,7 @@ func prepare(c *config.Config, asJSON bool) error {
 		}
 	}
 	out.kept(c)
+	out.limited(c)
 	if asJSON {
 		if err := printJSON(out); err != nil {
 			return err
@@ -131,6 +134,25 @@ func (p *prepared) kept(c *config.Config) {
 			case made:
 				p.made(polydir + "/" + name)
 			}
+		}
+	}
+}
+
+// limited gives instances that were made before there was a quota their limits.
+// A session does that, too, if there is not much in its instance.
+func (p *prepared) limited(c *config.Config) {
+	for _, parent := range parents(c, false) {
+		if parent.rule.Quota == (config.Quota{}) || parent.rule.Method == config.MethodTmpdir {
+			continue
+		}
+		err := apply.PrepareQuota(parent.path, parent.prefix, parent.rule.Quota, func(path string) {
+			p.Limited = append(p.Limited, path)
+			if !p.quiet {
+				fmt.Printf("limited %s\n", plain(path))
+			}
+		})
+		if err != nil {
+			p.problem(keyOf(parent.rule, "quota"), "polydir %q: quota: instance parent %q: %s", parent.rule.Path, parent.path, message(err))
 		}
 	}
 }

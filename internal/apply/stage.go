@@ -14,6 +14,7 @@ import (
 	"pam_polyinst/internal/mountfd"
 	"pam_polyinst/internal/observe"
 	"pam_polyinst/internal/polyinst"
+	"pam_polyinst/internal/projquota"
 	"pam_polyinst/internal/selinuxfs"
 )
 
@@ -33,6 +34,7 @@ type Staged struct {
 	parent    dirfd.Dir // of a new tmpdir instance, to remove it again
 	attached  bool
 	kept      []kept
+	project   uint32 // of the instance that is made; 0: none
 }
 
 // Close releases the handles and the lock; what is attached stays.
@@ -52,7 +54,7 @@ func (s *Staged) Undo() {
 	s.Mount.Close()
 	if s.parent.IsOpen() {
 		_ = s.parent.RemoveTree(s.Step.Name, nil)
-		_ = s.locks.Rmdir(s.Step.Name)
+		_ = projquota.RemoveLock(s.locks, s.Step.Name)
 	}
 	s.Close()
 }
@@ -246,6 +248,9 @@ func cloneInstance(staged *Staged, scene *observe.Scene, s polyinst.Subject) (mo
 		return mountfd.Mount{}, err
 	}
 	defer dir.Close()
+	if err := staged.limit(parent, dir); err != nil {
+		return mountfd.Mount{}, err
+	}
 	makePoints(dir, step, step.Label)
 	if step.Init == nil {
 		if err := staged.settle(); err != nil {
@@ -452,7 +457,10 @@ func makeInstance(staged *Staged, parent dirfd.Dir, s polyinst.Subject) (dirfd.D
 	if err := parent.RemoveTree(step.Name, nil); err != nil {
 		return dirfd.Dir{}, err
 	}
-	dir, err := makeNamed(parent, staged.lockLabel, step, s)
+	if err := staged.limitNew(parent); err != nil {
+		return dirfd.Dir{}, err
+	}
+	dir, err := makeNamed(staged, parent, s)
 	if err != nil {
 		return dirfd.Dir{}, err
 	}
@@ -500,9 +508,10 @@ func finishedByAnother(staged *Staged, parent dirfd.Dir) (dirfd.Dir, error) {
 	return dir, nil
 }
 
-func makeNamed(parent dirfd.Dir, parentLabel string, step *polyinst.Step, s polyinst.Subject) (dirfd.Dir, error) {
+func makeNamed(staged *Staged, parent dirfd.Dir, s polyinst.Subject) (dirfd.Dir, error) {
+	step := &staged.Step
 	temporary := polyinst.NewPrefix + step.Name
-	dir, err := makeUnder(parent, parentLabel, temporary, step, s)
+	dir, err := makeUnder(staged, parent, temporary, s)
 	if err != nil {
 		return dirfd.Dir{}, err
 	}
@@ -510,39 +519,43 @@ func makeNamed(parent dirfd.Dir, parentLabel string, step *polyinst.Step, s poly
 		return dir, nil
 	}
 	dir.Close()
-	if !dirfd.IsDenied(err) && !dirfd.IsUnsupported(err) {
+	if !dirfd.IsDenied(err) && !dirfd.IsUnsupported(err) && !dirfd.IsOtherMount(err) {
 		return dirfd.Dir{}, err
 	}
 	// SELinux's stock policies let a login program make directories in an
-	// instance parent, but not rename them, and network filesystems cannot
-	// rename without replacing; the lock tells all the same that it is not
-	// finished
+	// instance parent, but not rename them; network filesystems cannot rename
+	// without replacing; a parent that hands a project on takes none of another
+	// (EXDEV). The lock tells all the same that it is not finished
 	if err := parent.RemoveTree(temporary, nil); err != nil {
 		return dirfd.Dir{}, err
 	}
-	return makeUnder(parent, parentLabel, step.Name, step, s)
+	return makeUnder(staged, parent, step.Name, s)
 }
 
 // makeUnder makes the instance under a name; what a dead session left there goes
 // first. Its owner and mode are the last that it gets here.
-func makeUnder(parent dirfd.Dir, parentLabel, name string, step *polyinst.Step, s polyinst.Subject) (dirfd.Dir, error) {
+func makeUnder(staged *Staged, parent dirfd.Dir, name string, s polyinst.Subject) (dirfd.Dir, error) {
+	step := &staged.Step
 	if err := parent.RemoveTree(name, nil); err != nil {
 		return dirfd.Dir{}, err
 	}
 	// like the parent until it is finished: in that domain a login program may
 	// do all that is needed
-	if err := labelled(parentLabel, func() error { return parent.Mkdir(name, 0) }); err != nil {
+	if err := labelled(staged.lockLabel, func() error { return parent.Mkdir(name, 0) }); err != nil {
 		return dirfd.Dir{}, err
 	}
 	dir, err := parent.LookupHere(name)
 	if err != nil {
 		return dirfd.Dir{}, err
 	}
-	if step.Skel {
+	if staged.project != 0 {
+		err = projquota.SetProject(dir, staged.project, true) // before it is filled
+	}
+	if err == nil && step.Skel {
 		err = fromSkel(dir, s)
 	}
 	if err == nil {
-		makePoints(dir, step, parentLabel)
+		makePoints(dir, step, staged.lockLabel)
 		err = dir.SetOwner(step.Owner.UID, step.Owner.GID, step.Owner.Mode)
 	}
 	if err == nil && step.Module == polyinst.Smack {

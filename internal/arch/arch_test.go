@@ -20,13 +20,13 @@ import (
 var layers = [][]string{
 	{"config", "secontext", "seconfig", "auditmsg"},
 	{"polyinst", "convert", "pamstack"},
-	{"dirfd", "mountfd", "mntns", "hostconn", "selinuxfs", "lsm", "hook", "auditnl", "terminal", "program"},
+	{"dirfd", "mountfd", "mntns", "hostconn", "selinuxfs", "lsm", "hook", "auditnl", "projquota", "terminal", "program"},
 	{"record", "observe", "apply", "live", "reap"},
 	{"session"},
 }
 
 // mayMakeSystemCalls are the kernel packages, alone.
-var mayMakeSystemCalls = []string{"dirfd", "mountfd", "mntns", "hostconn", "selinuxfs", "lsm", "hook", "auditnl", "terminal", "program"}
+var mayMakeSystemCalls = []string{"dirfd", "mountfd", "mntns", "hostconn", "selinuxfs", "lsm", "hook", "auditnl", "projquota", "terminal", "program"}
 
 // pure packages import nothing that could reach the system.
 var pure = map[string][]string{
@@ -34,7 +34,7 @@ var pure = map[string][]string{
 	"secontext": {"fmt", "strings"},
 	"auditmsg":  {"encoding/hex", "strconv", "strings"},
 	"pamstack":  {"fmt", "slices", "sort", "strconv", "strings", "pam_polyinst/internal/config"},
-	"polyinst":  {"time", "crypto/md5", "crypto/sha256", "encoding/hex", "errors", "fmt", "slices", "sort", "strconv", "strings", "pam_polyinst/internal/config"},
+	"polyinst":  {"time", "crypto/md5", "crypto/sha256", "encoding/binary", "encoding/hex", "errors", "fmt", "slices", "sort", "strconv", "strings", "pam_polyinst/internal/config"},
 }
 
 const module = "pam_polyinst/"

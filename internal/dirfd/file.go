@@ -24,6 +24,9 @@ func (f *File) Close() {
 	f.fd = 0
 }
 
+// FD is the descriptor, -1 if the file is not open. It stays the File's.
+func (f File) FD() int { return f.fd - 1 }
+
 // OpenFile opens the regular file called name, without following and without
 // blocking on anything that is not one.
 func (d Dir) OpenFile(name string) (File, error) {

@@ -76,6 +76,7 @@ func Rule(rule polyinst.Rule, s polyinst.Subject, m polyinst.Machine, view dirfd
 	scene.Facts.InstanceName = rule.Prefix + names.Own
 	if err == nil {
 		parentFS(scene)
+		quota(scene, rule)
 	}
 	if err == nil && !scene.Parent.Missing && names.Own != "" {
 		instance(scene, rule, s, names)

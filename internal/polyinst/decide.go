@@ -52,15 +52,14 @@ type Facts struct {
 	InstanceLabel string // of the existing Instance, as the kernel spells it
 	SameLevel     bool   // SELinux: Label and InstanceLabel have the same range
 
+	QuotaProblem string // why what is in the parent cannot be limited; empty: it can
+
 	Keep []KeepFacts // one per name of the rule's `keep`
 }
 
 // Decide derives the step for one rule. Plan and refusal follow from the
 // arguments alone.
 func Decide(rule Rule, s Subject, f Facts, m Machine) (Step, *Refusal) {
-	if r := Unsupported(rule); r != nil {
-		return Step{}, r
-	}
 	if r := context(rule, f, m); r != nil {
 		return Step{}, r
 	}
@@ -96,6 +95,9 @@ func source(step *Step, rule Rule, s Subject, f Facts, m Machine) *Refusal {
 		return tmpfs(step, rule, m)
 	}
 	if r := parent(step, rule, s, f, m); r != nil {
+		return r
+	}
+	if r := quota(step, rule, f); r != nil {
 		return r
 	}
 	return instance(step, rule, s, f)
@@ -287,22 +289,5 @@ func instance(step *Step, rule Rule, s Subject, f Facts) *Refusal {
 	}
 	step.Source = ExistingInstance
 	step.Instance = d.ID
-	return nil
-}
-
-// Unsupported refuses a rule that asks for something which this build has not
-// got, by the key that asks for it.
-func Unsupported(rule Rule) *Refusal {
-	p := rule.Config
-	for _, missing := range []struct {
-		key  string
-		used bool
-	}{
-		{"quota", p.Quota != config.Quota{}},
-	} {
-		if missing.used {
-			return refuse(FaultConfig, rule.Path, "%s:%d: %s is not supported yet", p.Pos.File, p.Pos.Line, missing.key)
-		}
-	}
 	return nil
 }

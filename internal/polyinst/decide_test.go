@@ -196,6 +196,11 @@ var decisions = []struct {
 		return f
 	}},
 	{"keep-on-tmpfs", "[[polydir]]\npath = \"/tmp\"\nmethod = \"tmpfs\"\nmount_options = [\"noexec\"]\n" + kept, func() Facts { return keeping(good(), DirFacts{}) }},
+	{"quota-new-instance", tmpUser + `quota = { bytes = "10G", inodes = 1000 }`, good},
+	{"quota-existing-instance", tmpUser + `quota = { bytes = "1500" }`, func() Facts { return instanceOf(Owner{0, 0, 0o1777}) }},
+	{"quota-of-inodes", tmpUser + `quota = { inodes = 1000 }`, good},
+	{"quota-not-there", tmpUser + `quota = { bytes = "10G" }`, func() Facts { f := good(); f.QuotaProblem = "no project quota on its filesystem"; return f }},
+	{"quota-of-nothing", tmpUser + `quota = { bytes = 0 }`, func() Facts { f := good(); f.QuotaProblem = "no project quota on its filesystem"; return f }},
 	{"tmpfs-noswap-too-old", "[[polydir]]\npath = \"/dev/shm\"\nmethod = \"tmpfs\"\ntmpfs = { noswap = true }", good},
 }
 

@@ -52,6 +52,8 @@ type Step struct {
 	Relabel    bool   // the existing instance has another type: give it Label
 	Shared     bool   // it is of several users
 
+	Quota config.Quota // limits of the instance; zero: none
+
 	Keep    []Kept    // entries of the public directory, mounted inside the instance
 	LeftOut []LeftOut // those of `keep` that are not
 
@@ -173,6 +175,9 @@ func (s Step) String() string {
 		b.WriteString(" (anew)")
 	}
 	b.WriteByte('\n')
+	if s.Quota != (config.Quota{}) {
+		b.WriteString(quotaText(s.Quota))
+	}
 	if s.Skel {
 		fmt.Fprintf(&b, "fill it from /etc/skel\n")
 	}
@@ -197,4 +202,19 @@ func (s Step) keepText() string {
 		fmt.Fprintf(&b, "leave out %q: %s\n", l.Name, l.Why)
 	}
 	return b.String()
+}
+
+// quotaText is the line of a step about its limits.
+func quotaText(q config.Quota) string {
+	s := "limit it to"
+	if q.Bytes > 0 {
+		s += fmt.Sprintf(" %d bytes", q.Bytes)
+	}
+	if q.Bytes > 0 && q.Inodes > 0 {
+		s += " and"
+	}
+	if q.Inodes > 0 {
+		s += fmt.Sprintf(" %d inodes", q.Inodes)
+	}
+	return s + "\n"
 }

@@ -8,6 +8,7 @@ import (
 	"pam_polyinst/internal/dirfd"
 	"pam_polyinst/internal/observe"
 	"pam_polyinst/internal/polyinst"
+	"pam_polyinst/internal/projquota"
 )
 
 // State says what is to be expected of an instance.
@@ -30,7 +31,8 @@ type Instance struct {
 	Stat         dirfd.Stat
 	LastOpen     time.Time // zero: not known
 	State        State
-	Why          string // it is stale
+	Why          string           // it is stale
+	Quota        *projquota.Quota // nil: no limit
 }
 
 // Path is where the instance is.
@@ -124,6 +126,7 @@ func (c *collection) instance(p Parent, parent dirfd.Dir, name string, used map[
 		i.Shared = lock.Mode == observe.LockOfMany
 		i.LastOpen = time.Unix(lock.ModTime, 0)
 	}
+	i.Quota = quotaOf(parent, lockName)
 	why, _, ended := c.judge(p, parent, name)
 	switch {
 	case used[name] && !ended:
@@ -155,4 +158,27 @@ func lockStat(parent dirfd.Dir, name string) (dirfd.Stat, bool) {
 	defer lock.Close()
 	st, err = lock.Stat()
 	return st, err == nil
+}
+
+// quotaOf is what the filesystem knows of an instance with a project of its own.
+func quotaOf(parent dirfd.Dir, name string) *projquota.Quota {
+	locks, err := parent.LookupHere(polyinst.LockDir)
+	if err != nil {
+		return nil
+	}
+	defer locks.Close()
+	lock, err := locks.LookupHere(name)
+	if err != nil {
+		return nil
+	}
+	defer lock.Close()
+	id, err := projquota.Of(locks, lock)
+	if err != nil || id == 0 {
+		return nil
+	}
+	q, err := projquota.Get(parent, id)
+	if err != nil || q.Limits == (projquota.Limits{}) {
+		return nil
+	}
+	return &q
 }

@@ -9,6 +9,7 @@ import (
 	"pam_polyinst/internal/live"
 	"pam_polyinst/internal/mntns"
 	"pam_polyinst/internal/polyinst"
+	"pam_polyinst/internal/projquota"
 )
 
 // Others counts the processes in a mount namespace, without this one and the
@@ -104,7 +105,7 @@ func (g *guard) forget() error {
 	if !g.locks.IsOpen() {
 		return nil
 	}
-	if err := g.locks.Rmdir(g.name); !dirfd.IsNotExist(err) {
+	if err := projquota.RemoveLock(g.locks, g.name); !dirfd.IsNotExist(err) {
 		return err
 	}
 	return nil
