@@ -17,7 +17,7 @@
  * What is around them:
  *   exec:CMD                   sh -c CMD as the user, in the session
  *   root-exec:CMD              the same as root
- *   look:DIR...                as the user: owner and mode of each directory, and
+ *   inspect:DIR...             as the user: owner and mode of each directory, and
  *                              its names after the file "mine" was made in it
  *   snapshot:NAME              the state of this process
  *   fork ... join              a child does the steps in between, the parent waits
@@ -185,7 +185,7 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static void look(char *dirs, FILE *out)
+static void inspect(char *dirs, FILE *out)
 {
 	for (char *dir = strtok(dirs, " "); dir; dir = strtok(NULL, " ")) {
 		struct dirent **names;
@@ -241,8 +241,8 @@ static void step_exec(const char *step, const char *command, bool as_user)
 		dup2(fds[1], 2);
 		if (as_user)
 			become_user();
-		if (strcmp(step, "look") == 0) {
-			look(strdup(command), fdopen(1, "w"));
+		if (strcmp(step, "inspect") == 0) {
+			inspect(strdup(command), fdopen(1, "w"));
 			_exit(0);
 		}
 		execl("/bin/sh", "sh", "-c", command, (char *)NULL);
@@ -867,7 +867,7 @@ static void one(char *step)
 	}
 	snprintf(name, sizeof name, "%.*s", value ? (int)(value - step) : 31, step);
 	value = value ? value + 1 : "";
-	if (strcmp(name, "exec") == 0 || strcmp(name, "root-exec") == 0 || strcmp(name, "look") == 0) {
+	if (strcmp(name, "exec") == 0 || strcmp(name, "root-exec") == 0 || strcmp(name, "inspect") == 0) {
 		step_exec(name, value, name[0] != 'r');
 		return;
 	}

@@ -29,7 +29,7 @@ const patience = 45 * time.Second
 func (w *sweep) steps() []string {
 	steps := []string{"user=" + w.user, "window", "start", "acct"}
 	steps = append(steps, w.setup.steps...)
-	return append(steps, "cwd:/home", "snapshot:before", "open", "snapshot:open", "look:"+strings.Join(w.covered, " "),
+	return append(steps, "cwd:/home", "snapshot:before", "open", "snapshot:open", "inspect:"+strings.Join(w.covered, " "),
 		"close", "snapshot:closed", "end")
 }
 

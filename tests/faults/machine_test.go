@@ -154,8 +154,8 @@ func without(h *host.Host, l lack) {
 	case l.says == "" && rc != host.PAMSuccess:
 		h.T.Errorf("refused:\n%s", got.logText())
 	case l.says == "":
-		if w.normal.steps["look"].Text != got.steps["look"].Text && !l.blind {
-			h.T.Errorf("the user sees %q, want %q", got.steps["look"].Text, w.normal.steps["look"].Text)
+		if w.normal.steps["inspect"].Text != got.steps["inspect"].Text && !l.blind {
+			h.T.Errorf("the user sees %q, want %q", got.steps["inspect"].Text, w.normal.steps["inspect"].Text)
 		}
 	case rc != host.PAMSessionErr || !regexp.MustCompile(l.says).MatchString(why):
 		h.T.Errorf("open returned %d, saying %q, want a refusal that says %q:\n%s", rc, why, l.says, got.text)

@@ -276,7 +276,7 @@ func (w *sweep) judge(f fault, l *login) []string {
 		if v := view(open); v != view(normalOpen) {
 			bad("a success without the view: %s", difference(view(normalOpen), v))
 		}
-		if got, want := l.steps["look"].Text, w.normal.steps["look"].Text; got != want {
+		if got, want := l.steps["inspect"].Text, w.normal.steps["inspect"].Text; got != want {
 			bad("the user sees %s", difference(want, got))
 		}
 		if diff := w.allowed(f, true, before.Diff(open, host.View...)); len(diff) > 0 {
@@ -361,7 +361,7 @@ func (w *sweep) judgeNext(l *login) []string {
 	if v, want := view(l.steps["snapshot:open"].State), view(w.normal.steps["snapshot:open"].State); v != want {
 		wrong = append(wrong, "the next login's view: "+difference(want, v))
 	}
-	if got, want := l.steps["look"].Text, w.normal.steps["look"].Text; got != want {
+	if got, want := l.steps["inspect"].Text, w.normal.steps["inspect"].Text; got != want {
 		wrong = append(wrong, "the next login's user sees "+difference(want, got))
 	}
 	return wrong
