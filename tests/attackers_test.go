@@ -31,6 +31,9 @@ type siege struct {
 	// the session needs; a refusal is then what he asked for. Elsewhere it is a
 	// breach: he has denied others their sessions.
 	exposed bool
+	// leads: he can lead the polydir's path where he likes, in his own session
+	// too (decision 8); what counts is what happens to root's things.
+	leads   bool
 	prepare func(h *host.Host, f *field)
 	crews   []crew
 	victims []victim
@@ -154,7 +157,7 @@ var sieges = []siege{
 		},
 	},
 	{
-		name: "polydir in $HOME, made", config: createInHome, exposed: true,
+		name: "polydir in $HOME, made", config: createInHome, exposed: true, leads: true,
 		prepare: func(h *host.Host, f *field) {
 			h.Mkdir("/home/alice/d", 0o755, f.users["alice"].UID, f.users["alice"].UID)
 			h.Mkdir("/home/alice/e", 0o755, f.users["alice"].UID, f.users["alice"].UID)
@@ -532,7 +535,7 @@ func (s *siege) judge(h *host.Host, f *field, v victim, out string) {
 			if !s.exposed {
 				f.breach("%s could not look at %s: %s", v.user, v.path, look.Text)
 			}
-		case f.forbidden[place] != "":
+		case f.forbidden[place] != "" && !s.leads:
 			f.breach("%s saw %s at %s", v.user, f.forbidden[place], v.path)
 		case v.judge != nil:
 			if what := v.judge(h, f, steps); what != "" {

@@ -85,8 +85,8 @@ func (s *Staged) readyKept(one *kept, k polyinst.Kept, p config.Propagation) err
 	}
 	one.root, one.mountID = st.ID, st.MountID
 	point, err := s.Mount.Root.LookupHere(k.Name)
-	defer point.Close()
 	facts := observe.EntryFacts(point, err)
+	point.Close()
 	why := polyinst.PointProblem(facts, s.uid, s.Step.Shared)
 	switch {
 	case why != "":
@@ -209,8 +209,9 @@ func PrepareKept(polydir, name string) (made bool, err error) {
 		return err == nil, err
 	}
 	entry, err := way.Dir.Lookup(name)
-	defer entry.Close()
-	if why := polyinst.EntryProblem(observe.EntryFacts(entry, err)); why != "" {
+	why := polyinst.EntryProblem(observe.EntryFacts(entry, err))
+	entry.Close()
+	if why != "" {
 		return false, errors.New(why)
 	}
 	return false, nil

@@ -19,8 +19,8 @@ const (
 
 // RemoveTree removes the entry called name with all that is below it, however
 // deep. It goes by handle, never follows a link and never crosses into another
-// mount; what somebody else adds or renames meanwhile cannot lead it out of the
-// tree. The entry itself goes last, so that a run which was cut short can be
+// mount; each directory is root's before it is emptied, so that nobody adds or
+// renames anything in it meanwhile, or leads us out of the tree. The entry itself goes last, so that a run which was cut short can be
 // repeated. progress, which may be nil, is told of each removed entry.
 func (d Dir) RemoveTree(name string, progress func()) error {
 	r := removal{progress: progress}
@@ -67,6 +67,10 @@ func (r *removal) tree(d Dir, name string, depth int) error {
 	if depth == 0 {
 		r.top = child
 	}
+	// root's from here on: whoever holds a handle of it can neither add nor rename
+	// in it while it is emptied, nor move it away. Where that is not permitted
+	// it is removed as far as he lets us.
+	_ = child.SetOwner(0, 0, 0o700)
 	names, err := child.Names()
 	if err != nil {
 		return err

@@ -81,6 +81,7 @@ func (c Conn) Deadline(ms uint32) {
 // Counts says that the session stands in a view of ours, so that the host counts
 // it as open.
 func (c Conn) Counts() { _ = c.send([]byte{'N'}, nil) }
+
 // QuietClose says that nothing will have to be done when the session closes, so
 // that the host need not ask.
 func (c Conn) QuietClose() { _ = c.send([]byte{'Q'}, nil) }

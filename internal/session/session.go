@@ -118,7 +118,10 @@ func (c *call) lookAround() *polyinst.Refusal {
 	if err != nil {
 		return hostFault(err)
 	}
-	c.rooted = mntns.GoToRoot() == nil
+	err = mntns.GoToRoot()
+	if c.rooted = err == nil; !c.rooted && !dirfd.IsDenied(err) {
+		return hostFault(err) // not a right that is missing: another way would not do better
+	}
 	root, err := dirfd.Root()
 	if err != nil {
 		return hostFault(err)
