@@ -78,6 +78,9 @@ func OwnIDs(kinds Kinds) (IDs, error) {
 // Set is an open namespace of each of several kinds.
 type Set []NS
 
+// ErrAnother says that a namespace is not the one that was asked for.
+var ErrAnother = errors.New("is another one")
+
 // SetOfInit opens the namespaces of process 1 that ids names, and refuses where
 // one is another by now.
 func SetOfInit(ids IDs) (Set, error) { return openSet("/proc/1/ns/", ids) }
@@ -107,9 +110,9 @@ func openSet(dir string, ids IDs) (Set, error) {
 		switch {
 		case err != nil:
 		case ns.ID != want:
-			err = fmt.Errorf("%s%s is %s:[%d], not %s:[%d]", dir, t.link, t.link, ns.ID, t.link, want)
+			err = fmt.Errorf("%s%s %w: %s:[%d], not %s:[%d]", dir, t.link, ErrAnother, t.link, ns.ID, t.link, want)
 		case !same:
-			err = fmt.Errorf("%s%s belongs to another user namespace", dir, t.link)
+			err = fmt.Errorf("%s%s %w: it belongs to another user namespace", dir, t.link, ErrAnother)
 		}
 		if err != nil {
 			s.Close()

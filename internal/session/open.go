@@ -102,7 +102,10 @@ func (c *call) build(selection polyinst.Selection) *polyinst.Refusal {
 		c.debug("the session is in its view already (mnt:[%d])", c.ns)
 		return nil
 	}
-	base := c.base(selection)
+	base, r := c.base(selection)
+	if r != nil {
+		return r
+	}
 	if len(selection.Rules) == 0 && base == stayHere {
 		c.quietClose(c.own)
 		c.stay("")
@@ -187,17 +190,21 @@ func (c *call) nested() config.Nested {
 
 // base decides what the session is built from: only where the host process is
 // in a namespace of ours there is a choice.
-func (c *call) base(selection polyinst.Selection) base {
+func (c *call) base(selection polyinst.Selection) (base, *polyinst.Refusal) {
 	if c.own == nil || c.req.InPlace || selection.Base(c.nested()) == polyinst.OwnView {
-		return stayHere
+		return stayHere, nil
 	}
 	// all that the outermost session was given of its own returns together
 	var err error
-	if c.hostView, err = mntns.SetOfInit(c.own.HostIDs()); err != nil {
+	c.hostView, err = mntns.SetOfInit(c.own.HostIDs())
+	switch {
+	case err == nil:
+		return hostView, nil
+	case errors.Is(err, mntns.ErrAnother), dirfd.IsDenied(err):
 		c.host.Log(hostconn.Warning, fmt.Sprintf("nested session: built on the view that it is in: the outermost session was not built from the view of process 1, or that cannot be told: %v", err))
-		return stayHere
+		return stayHere, nil
 	}
-	return hostView
+	return stayHere, hostFault(fmt.Errorf("the host's view: %w", err))
 }
 
 // enterHostView moves the worker into the host's view, by descriptors whose
