@@ -141,6 +141,16 @@ func TestUnusableUserNames(t *testing.T) {
 	}
 }
 
+// A colon stands in the names by context alone.
+func TestColonInAUserName(t *testing.T) {
+	rule := Rule{Config: &parse(t, tmpUser).Polydirs[0], Path: "/tmp", Parent: "/p"}
+	s := alice
+	s.User, s.Typed = "a:b", "a:b"
+	if names, r := InstanceNames(rule, s, machine); r != nil || names.Own != "a:b" {
+		t.Errorf("%v, %v", names, r)
+	}
+}
+
 func TestOlderNameIsTheTypedOne(t *testing.T) {
 	s := alice
 	s.Typed = "Alice"
