@@ -56,7 +56,7 @@ func readAllowed(file string) ([]*regexp.Regexp, error) {
 }
 
 func run(packages []string, allowed []*regexp.Regexp, strict bool) int {
-	cmd := exec.Command("go", append([]string{"test", "-count=1", "-json"}, packages...)...)
+	cmd := exec.Command("go", append([]string{"test", "-count=1", "-timeout=30m", "-json"}, packages...)...)
 	cmd.Stderr = os.Stderr
 	events, err := cmd.StdoutPipe()
 	if err == nil {
