@@ -174,3 +174,18 @@ mount -t tmpfs none /mnt; touch /mnt/here; runuser root -c "ls /mnt"
 		host.Equal(h, "root's /mnt", h.Sh("unshare -m /run/nest/container"), "here")
 	})
 }
+
+// A tmpdir is not removed while a session that was built on top of it lives, in
+// a namespace of its own that has a copy of its mounts.
+func TestNestedKeepHoldsTheTmpdir(t *testing.T) {
+	story(t, "[namespace]\nnested = \"keep\"\n"+tmpdir, []string{"su", "runuser"}, func(h *host.Host) {
+		h.AddUser("alice")
+		h.AddUser("bob")
+		h.Fifo("/run/in")
+		h.Fifo("/run/go")
+		h.MustRun("chmod", "666", "/run/in", "/run/go")
+		inside(h, "runuser bob -c 'echo in > /run/in; read line < /run/go' >/dev/null 2>&1 & cat /run/in")
+		host.Equal(h, "instances of alice and bob", len(instances(h)), 2)
+		h.WriteFile("/run/go", "\n")
+	})
+}

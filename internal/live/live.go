@@ -93,13 +93,22 @@ func (c *candidate) rootAgrees(t Task) bool {
 	if !c.Unique {
 		return !slices.Contains(c.Covered, false)
 	}
+	return IsIn(t, c.Record)
+}
+
+// IsIn tells whether a task is in the very namespace of a record. Where mount
+// ids are used again, or the task is in a chroot, that cannot be told: false.
+func IsIn(t Task, r record.Record) bool {
+	if t.NS != r.NS || !r.Unique {
+		return false
+	}
 	root, err := dirfd.RootOf(t.PID, t.TID)
 	if err != nil {
 		return false
 	}
 	defer root.Close()
 	st, err := root.Stat()
-	return err == nil && st.MountUnique && st.MountID == c.Root
+	return err == nil && st.MountUnique && st.MountID == r.Root
 }
 
 // shows tells whether the mount is one of the recorded instance. The polydir's

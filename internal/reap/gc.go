@@ -74,7 +74,7 @@ func Collect(parents []Parent, o Options) error {
 		o.Begin(len(c.candidates))
 	}
 	if len(c.candidates) > 0 {
-		used, err := inUse(0)
+		used, err := inUse(nobody)
 		if err != nil {
 			return errors.Join(append(c.errs, err)...)
 		}
@@ -305,12 +305,16 @@ func (c *collection) kept(path, why string) {
 // component of the root of every mount. It is asked while all candidates are
 // held, so that none can come into use meanwhile; twice, because a process
 // may be missed that is forked behind the reader's back: it can be in a namespace
-// that the first round did not see. The namespace except is left out.
-func inUse(except mntns.ID) (map[string]bool, error) {
-	used, seen := map[string]bool{}, map[mntns.ID]bool{except: true}
+// that the first round did not see. Namespaces whose tasks skip knows are left out.
+func inUse(skip func(live.Task) bool) (map[string]bool, error) {
+	used, seen := map[string]bool{}, map[mntns.ID]bool{}
 	for range 2 {
 		err := live.Each(func(t live.Task) (bool, error) {
 			if seen[t.NS] {
+				return true, nil
+			}
+			if skip(t) {
+				seen[t.NS] = true
 				return true, nil
 			}
 			err := live.Roots(t, func(root string) {
@@ -364,3 +368,6 @@ func exists(p record.Polydir) bool {
 	defer way.Close()
 	return !way.Missing
 }
+
+// nobody is left out.
+func nobody(live.Task) bool { return false }

@@ -64,7 +64,7 @@ func Instances(parents []Parent, bad func(error)) ([]Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	used, err := inUse(0)
+	used, err := inUse(nobody)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"pam_polyinst/internal/mntns"
 	"pam_polyinst/internal/polyinst"
 	"pam_polyinst/internal/projquota"
+	"pam_polyinst/internal/record"
 )
 
 // Others counts the processes in a mount namespace, without this one and the
@@ -25,9 +26,18 @@ func Others(ns mntns.ID, host int) (int, error) {
 	return len(others), err
 }
 
-// UsedBeside are the names of directories that namespaces other than ns show: a
-// session's process may have made one of its own, with a copy of its mounts.
-func UsedBeside(ns mntns.ID) (map[string]bool, error) { return inUse(ns) }
+// UsedBeside are the names of directories that namespaces other than ns show, as
+// far as they can show something of ns: a session's process may have made one
+// of its own, with a copy of its mounts. Those that we built from the host's
+// view cannot, and on a busy machine they are the most.
+func UsedBeside(ns mntns.ID, store record.Store) (map[string]bool, error) {
+	return inUse(func(t live.Task) bool { return t.NS == ns || fromHostView(t, store) })
+}
+
+func fromHostView(t live.Task, store record.Store) bool {
+	r, err := store.Read(t.NS)
+	return err == nil && r != nil && r.Base != 0 && r.Base == r.Host && live.IsIn(t, *r)
+}
 
 // RemoveTmpdir removes a tmpdir instance and its lock. False: a session
 // that is being opened holds it. progress, which may be nil, is told of every

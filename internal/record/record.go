@@ -55,6 +55,7 @@ type Record struct {
 	Root   uint64   // mount id of its root
 	Unique bool     // Root is never used again, so that it tells reused NS apart
 	Host   mntns.ID // the host's view: what the outermost session was built from
+	Base   mntns.ID // what its mounts are a copy of: the host's view, or that of an outer session
 	// Private are its other namespaces that are not the host's, and
 	// HostPrivate the host's of these kinds.
 	Private, HostPrivate mntns.IDs

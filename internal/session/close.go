@@ -114,7 +114,7 @@ func (c *call) removeTmpdirs() error {
 		}
 		c.endTurn() // nobody can join any more
 	}
-	used, err := reap.UsedBeside(c.ns)
+	used, err := reap.UsedBeside(c.ns, c.store)
 	if err != nil {
 		return err
 	}

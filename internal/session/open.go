@@ -519,7 +519,7 @@ func rootStat() (dirfd.Stat, error) {
 }
 
 func (c *call) note(staged []*apply.Staged, digest string, origin mntns.ID) record.Record {
-	rec := record.Record{Host: origin, User: c.who.User, UID: c.who.UID, Service: c.req.Service, TTY: c.req.TTY,
+	rec := record.Record{Host: origin, Base: c.builtFrom(), User: c.who.User, UID: c.who.UID, Service: c.req.Service, TTY: c.req.TTY,
 		RHost: c.req.RHost, Opened: now(), HostPID: c.req.HostPID, Digest: digest, View: c.view}
 	if c.view != "" {
 		rec.Sessions = []record.Session{c.session()}

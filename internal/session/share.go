@@ -28,6 +28,17 @@ import (
 // shared tells whether the sessions of the user share a namespace.
 func (c *call) shared() bool { return c.config.Namespace.Scope == config.ScopeUser }
 
+// builtFrom is the mount namespace of which the session's is a copy.
+func (c *call) builtFrom() mntns.ID {
+	switch {
+	case c.entered:
+		return c.own.Host
+	case c.req.InPlace:
+		return c.req.HostNS
+	}
+	return c.ns
+}
+
 // viewKey is what sessions that share a namespace have in common, as the name of
 // a file: digest stands for all that the configuration and the user's context
 // make of it, base is the mount namespace that it is built from.
@@ -41,11 +52,7 @@ func (c *call) share(selection polyinst.Selection, digest string, origin mntns.I
 	if !c.store.IsOpen() {
 		return hostFault(errors.New("scope = \"user\" wants the records of sessions, which SELinux denies this program: the policy module in dist/selinux permits them"))
 	}
-	base := c.ns
-	if c.entered {
-		base = c.own.Host
-	}
-	c.view = viewKey(digest, c.who.User, base)
+	c.view = viewKey(digest, c.who.User, c.builtFrom())
 	var err error
 	if c.turn, err = c.store.Turn(c.who.UID); err != nil {
 		return hostFault(fmt.Errorf("the records of sessions: %w", err))
