@@ -694,7 +694,7 @@ static int converse(const struct call *call, bool in_place, bool *retry)
 	result = a->report.code;
 	if (call->open && result == PAM_SUCCESS && a->counts)
 		count_opened(call);
-	if (call->open && result == PAM_SUCCESS)
+	if (call->open && result == PAM_SUCCESS && !*retry)
 		keep_quiet(call, a->quiet);
 	if (a->text[0])
 		pam_syslog(call->pamh, a->report.priority & LOG_PRIMASK, "%s", a->text);

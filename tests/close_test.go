@@ -29,6 +29,8 @@ func TestCloseAsksOnlyWhereItMust(t *testing.T) {
 		{name: "nothing applies, opened twice", config: ownTmp, user: "root", steps: []string{"open", "open"}},
 		{name: "nothing applies, unmount_on_close", config: ownTmp, user: "root", line: " unmount_on_close", steps: []string{"open"}, asks: true},
 		{name: "persistent instances", config: ownTmp, steps: []string{"open"}},
+		{name: "persistent instances, in place", config: ownTmp, steps: []string{"dropcap:cap_sys_chroot", "open"}},
+		{name: "tmpdir, in place", config: tmpdir, steps: []string{"dropcap:cap_sys_chroot", "open"}, asks: true},
 		{name: "tmpdir", config: tmpdir, steps: []string{"open"}, asks: true},
 		{name: "tmpdir, opened twice", config: tmpdir, steps: []string{"open", "open"}, asks: true},
 		{name: "tmpdir by the first of two lines", config: ownTmp, line: " conf=/etc/security/other/namespace.conf\n" + session, steps: []string{"open"}, asks: true},
