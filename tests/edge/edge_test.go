@@ -166,6 +166,12 @@ func TestSanitized(t *testing.T) {
 		for _, arg := range []string{"", " debug unmount_on_close"} {
 			h.PAM("pamhost", host.Stack("session required pam_polyinst.so"+arg)...)
 			for name, steps := range hosts {
+				if name == "threads" {
+					// a worker is forked while the host's other threads may still be
+					// starting: a lock that the sanitizer itself holds then stays
+					// locked in the worker. TestHostWithThreads has the real thing.
+					continue
+				}
 				tr := h.Command(append([]string{edge(h, "pamhost-asan")}, steps...)...).Env(sanitizers...).Trace()
 				clean(h, name, tr.Stderr)
 			}
