@@ -56,8 +56,6 @@ enum {
 	GRACE_MS = 1000,      /* what a killed worker gets to be gone */
 	MESSAGE_MAX = 8192,   /* one message of the worker */
 	MOUNTS_MAX = 64,      /* mounts that one worker attaches in place */
-	MIN_ADDRESS_SPACE_MB = 900, /* the Go runtime reserves about 0.8 GB */
-	MIN_DATA_MB = 128,    /* ... of which some 110 MB can be written to */
 };
 
 /* One message of the worker; the first byte says which (hostconn.go). CANNOT
@@ -203,26 +201,42 @@ static void own_signals(void)
 	sigprocmask(SIG_SETMASK, &empty, NULL);
 }
 
+/* What the worker raises for itself, as far as it may, and the least that Go
+ * can live with. */
+static const struct { int resource; rlim_t wanted, least; const char *too_low; } limits[] = {
+	{ RLIMIT_AS, RLIM_INFINITY, (rlim_t)900 << 20, /* the runtime reserves about 0.8 GB */
+	  "the hard limit of address space (RLIMIT_AS) is too low for the worker: "
+	  "it needs 900 MB; raise it for this service (limits.conf, LimitAS=)" },
+	{ RLIMIT_DATA, RLIM_INFINITY, (rlim_t)128 << 20, /* ... of which some 110 MB can be written to */
+	  "the hard limit of data (RLIMIT_DATA) is too low for the worker: "
+	  "it needs 128 MB; raise it for this service (limits.conf, LimitDATA=)" },
+	/* finite: the programs that the worker executes have it too, and would
+	 * be laid out without gaps at random (mmap_base) */
+	{ RLIMIT_STACK, (rlim_t)8 << 20, (rlim_t)128 << 10,
+	  "the hard limit of stack (RLIMIT_STACK) is too low for the worker: "
+	  "it needs 128 KB; raise it for this service (limits.conf, LimitSTACK=)" },
+	{ RLIMIT_FSIZE, RLIM_INFINITY, 0, NULL },
+	{ RLIMIT_NOFILE, RLIM_INFINITY, 0, NULL },
+	{ RLIMIT_NPROC, RLIM_INFINITY, 0, NULL },
+	{ RLIMIT_CPU, RLIM_INFINITY, 0, NULL },
+};
+
 static void own_limits(int sock)
 {
-	static const int raised[] = { RLIMIT_AS, RLIMIT_DATA, RLIMIT_FSIZE,
-		RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_CPU };
-	const struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY };
 	struct rlimit l;
 
-	for (size_t i = 0; i < sizeof raised / sizeof raised[0]; i++)
-		if (getrlimit(raised[i], &l) == 0 && l.rlim_cur != RLIM_INFINITY) {
-			l.rlim_cur = l.rlim_max;
-			if (setrlimit(raised[i], &none) < 0) /* that takes CAP_SYS_RESOURCE */
-				setrlimit(raised[i], &l);
-		}
-	if (getrlimit(RLIMIT_AS, &l) == 0 && l.rlim_cur != RLIM_INFINITY &&
-	    l.rlim_cur < (rlim_t)MIN_ADDRESS_SPACE_MB << 20)
-		cannot(sock, "the hard limit of address space (RLIMIT_AS) is too low for the worker: "
-			"it needs 900 MB; raise it for this service (limits.conf, LimitAS=)");
-	if (getrlimit(RLIMIT_DATA, &l) == 0 && l.rlim_cur != RLIM_INFINITY && l.rlim_cur < (rlim_t)MIN_DATA_MB << 20)
-		cannot(sock, "the hard limit of data (RLIMIT_DATA) is too low for the worker: "
-			"it needs 128 MB; raise it for this service (limits.conf, LimitDATA=)");
+	for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+		rlim_t wanted = limits[i].wanted;
+		if (getrlimit(limits[i].resource, &l) < 0 || l.rlim_cur >= wanted)
+			continue;
+		const struct rlimit all = { wanted, l.rlim_max < wanted ? wanted : l.rlim_max };
+		if (setrlimit(limits[i].resource, &all) == 0) /* beyond the hard limit that takes CAP_SYS_RESOURCE */
+			continue;
+		l.rlim_cur = l.rlim_max;
+		setrlimit(limits[i].resource, &l);
+		if (l.rlim_cur < limits[i].least)
+			cannot(sock, limits[i].too_low);
+	}
 	/* 1, not 0: a core handler behind a pipe runs at 0 */
 	l.rlim_cur = l.rlim_max = 1;
 	setrlimit(RLIMIT_CORE, &l);

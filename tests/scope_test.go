@@ -1,6 +1,8 @@
 package tests
 
 import (
+	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -247,6 +249,38 @@ func TestSharedThatWasTakenApart(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Where the way into the user's namespace cannot be opened, although a process is
+// in it, the session is isolated and not shared: a warning says so. Processes that
+// have ended are no fault.
+func TestSharedThatCannotBeOpened(t *testing.T) {
+	story(t, perUser(ownTmp), []string{"pamhost", "su"}, func(h *host.Host) {
+		h.Need("strace")
+		h.AddUser("alice")
+		first := h.PamHostCommand(script("open", "exec:"+mnt, "pause", "close", "end")...).Start()
+		shared := first.Expect(`mnt:\[\d+\]`)[0]
+		host.Equal(h, "without a fault", h.MustRun("su", "alice", "-c", mnt), shared)
+		way := fmt.Sprintf("/proc/%d/task/%d/ns/mnt", first.Pid(), first.Pid())
+		out := h.MustRun("strace", "-f", "-qq", "-o", "/dev/null", "-P", way, "-e", "inject=openat:error=EMFILE",
+			"su", "alice", "-c", mnt+"; "+place)
+		see := strings.Split(out, "\n")
+		if see[0] == shared {
+			t.Error("it was joined")
+		}
+		inInstance(h, "a new one", "alice", see[1])
+		h.WaitLog(`"alice"'s other sessions, ` + regexp.QuoteMeta(shared) + `, is not joined: .*` + way + `: too many open files; this session gets a new one`)
+		first.CloseInput()
+		first.Wait()
+		h.ForgetLog()
+		h.MustRun("su", "alice", "-c", "true")
+		h.WaitLog(`session opened for "alice"`)
+		for _, line := range h.ModuleLog() {
+			if strings.Contains(line.Text, "is not joined") {
+				t.Errorf("all have ended, and the log says %q", line.Text)
+			}
+		}
+	})
 }
 
 // A host that may not join is refused, and told why; so is one whose worker

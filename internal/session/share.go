@@ -83,11 +83,17 @@ func (c *call) enterShared(rec record.Record) (bool, *polyinst.Refusal) {
 	if err != nil {
 		return false, fault(err)
 	}
-	set, err := wayInto(rec)
-	if err != nil {
-		return false, fault(err)
+	notJoined := func(why error) {
+		c.host.Log(hostconn.Warning, fmt.Sprintf("the namespace of %q's other sessions, mnt:[%d], is not joined: %v; this session gets a new one", c.who.User, rec.NS, why))
 	}
-	if set == nil {
+	set, why, err := wayInto(rec)
+	switch {
+	case err != nil:
+		return false, fault(err)
+	case set == nil && why != nil:
+		notJoined(why)
+		return false, nil
+	case set == nil:
 		c.debug("mnt:[%d]: no process is in it any more", rec.NS)
 		return false, nil
 	}
@@ -111,36 +117,38 @@ func (c *call) enterShared(rec record.Record) (bool, *polyinst.Refusal) {
 	if err := back.Enter(); err != nil {
 		return false, fault(err)
 	}
-	c.host.Log(hostconn.Warning, fmt.Sprintf("the namespace of %q's other sessions, mnt:[%d], is not joined: %v; this session gets a new one", c.who.User, rec.NS, bad))
+	notJoined(bad)
 	return false, nil
 }
 
 // wayInto opens the namespaces by a process that is in them; nil if there is
-// none. First those that are known: the hosts, and the workers, which are in
+// none, and then why says whether one was there that could not be used. First
+// those that are known: the hosts, and the workers, which are in
 // there until their hosts are. Twice, because one of them can be on its way.
-func wayInto(rec record.Record) (mntns.Set, error) {
+func wayInto(rec record.Record) (found mntns.Set, why, err error) {
+	open := func(pid, tid int) mntns.Set {
+		set, err := mntns.SetOfTask(pid, tid, rec.IDs())
+		if err != nil && !mntns.Gone(err) && !errors.Is(err, mntns.ErrAnother) {
+			why = err // else it went elsewhere, or has ended
+		}
+		return set
+	}
 	for range 2 {
 		for _, s := range slices.Backward(rec.Sessions) {
 			for _, pid := range []int{s.HostPID, s.Worker} {
-				if set, err := mntns.SetOfTask(pid, pid, rec.IDs()); err == nil {
-					return set, nil
+				if set := open(pid, pid); set != nil {
+					return set, nil, nil
 				}
 			}
 		}
 	}
-	var found mntns.Set
-	err := live.Each(func(t live.Task) (bool, error) {
-		if t.NS != rec.NS {
-			return true, nil
+	err = live.Each(func(t live.Task) (bool, error) {
+		if t.NS == rec.NS {
+			found = open(t.PID, t.TID)
 		}
-		set, err := mntns.SetOfTask(t.PID, t.TID, rec.IDs())
-		if err != nil {
-			return true, nil // it went elsewhere, or has ended
-		}
-		found = set
-		return false, nil
+		return found == nil, nil
 	})
-	return found, err
+	return found, why, err
 }
 
 // joinShared answers with the namespace that the worker has entered.
