@@ -133,6 +133,29 @@ func TestPrivateInPlace(t *testing.T) {
 	})
 }
 
+// A kernel without message queues has none to hide. One that says so while the
+// host's can be seen on /dev/mqueue is not believed.
+func TestPrivateWithoutMessageQueues(t *testing.T) {
+	story(t, private, []string{"pamhost"}, func(h *host.Host) {
+		h.Need("strace")
+		h.AddUser("alice")
+		open := func() host.Trace {
+			args := []string{"strace", "-f", "-qq", "-o", "/run/trace", "-e", "inject=fsopen:error=ENODEV:when=2", h.Built("pamhost")}
+			tr := h.Command(append(args, script("open", "exec:"+place, "end")...)...).Trace()
+			h.Match("the fault", h.ReadFile("/run/trace"), `(?s)fsopen\("mqueue".*INJECTED`)
+			return tr
+		}
+		tr := open()
+		tr.RC("open", host.PAMSessionErr)
+		inPublic(h, "where queues are seen", tr.Step("exec").Text)
+		h.WaitLog(`polydir "/dev/mqueue": fsopen mqueue: no such device`)
+		h.MustRun("umount", "/dev/mqueue")
+		tr = open()
+		tr.RC("open", host.PAMSuccess)
+		inInstance(h, "where none are", "alice", tr.Step("exec").Text)
+	})
+}
+
 // others are the lines of kinds without the mount namespace, which in place may
 // be a copy after a refusal (I-9).
 func others(kinds string) string {

@@ -59,7 +59,9 @@ func stageMqueue() (*Staged, error) {
 	s := &Staged{Step: polyinst.MqueueStep(polyinst.FileID(way.Stat.ID)), Polydir: way.Stat.ID, Real: way.Dir.Path()}
 	s.Mount, err = mountfd.NewMqueue(polyinst.MqueueDir)
 	if mountfd.IsNoMqueue(err) {
-		return nil, nil
+		if _, magic, seen := way.Dir.MountFlags(); seen == nil && !mountfd.IsMqueue(magic) {
+			return nil, nil
+		}
 	}
 	if err == nil {
 		err = s.finishMount()

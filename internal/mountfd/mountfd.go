@@ -209,6 +209,10 @@ func NewMqueue(label string) (Mount, error) {
 // IsNoMqueue tells whether the kernel was built without POSIX message queues.
 func IsNoMqueue(err error) bool { return errors.Is(err, unix.ENODEV) }
 
+// IsMqueue tells whether a filesystem's magic number is that of message queues
+// (MQUEUE_MAGIC of ipc/mqueue.c).
+func IsMqueue(magic int64) bool { return magic == 0x19800202 }
+
 // Attach puts the mount on a directory of the namespace that the caller is in.
 func (m Mount) Attach(target dirfd.Dir) error {
 	flags := unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_EMPTY_PATH
