@@ -57,6 +57,7 @@ const polydirsMax = 16
 func furnish(h *host.Host) {
 	h.Install()
 	h.AddUser(user)
+	mountCgroups(h)
 	h.MustRun("mount", "-t", "tmpfs", "-o", "mode=0755", "polydirs", "/srv")
 	for _, module := range []string{"polyinst", "peer", "floor"} {
 		h.Mkdir("/var/lib/"+module, 0o755, 0, 0)
@@ -87,6 +88,22 @@ func furnish(h *host.Host) {
 		}
 	}
 	h.WriteFile(peerConfig("nobody", 4), peers(4, "user", "~root"))
+}
+
+// mountCgroups mounts the hierarchy that limits processors, as the init of every
+// machine does early. Go's start reads mountinfo as far as that line, whatever
+// GODEBUG says; on a host without one it reads all mounts, and that is what would
+// be measured.
+func mountCgroups(h *host.Host) {
+	own := h.ReadFile("/proc/self/cgroup")
+	for line := range strings.Lines(own) { // 4:cpu,cpuacct:/path
+		controllers := strings.Split(strings.SplitN(line, ":", 3)[1], ",")
+		if slices.Contains(controllers, "cpu") {
+			h.MustRun("mount", "-t", "cgroup", "-o", "ro,"+strings.Join(controllers, ","), "cgroup", "/sys/fs/cgroup")
+			return
+		}
+	}
+	h.MustRun("mount", "-t", "cgroup2", "-o", "ro", "cgroup2", "/sys/fs/cgroup")
 }
 
 const session = "session required pam_polyinst.so"

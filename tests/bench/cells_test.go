@@ -43,7 +43,7 @@ func (s situation) String() string {
 		text += fmt.Sprintf(", host of %d MB", s.memory)
 	}
 	if s.pause > 0 {
-		text += fmt.Sprintf(", %d ms between logins", s.pause)
+		text += fmt.Sprintf(", %d logins a second", 1000/s.pause)
 	}
 	return text
 }
