@@ -112,7 +112,7 @@ FAULTS ?= 1/8
 .PHONY: faults
 faults: build-to-test ## let the system calls of a login fail, and lower all limits; FAULTS=all|N/M of all faults
 	@status=0; out=$$(mktemp); \
-	POLYINST_FAULTS=$(FAULTS) $(GO) test -count=1 -v -timeout 4h ./tests/faults >$$out 2>&1 || status=1; \
+	POLYINST_TEST_FAULTS=$(FAULTS) $(GO) test -count=1 -v -timeout 4h ./tests/faults >$$out 2>&1 || status=1; \
 	grep -E '^ *(\||HARM|cannot say)|_test.go:[0-9]+: .|^(ok|FAIL)' $$out | sed 's/^ *//'; \
 	[ $$status = 0 ] || { echo "all that was said: $$out"; exit 1; }; rm -f $$out
 

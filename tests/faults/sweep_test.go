@@ -371,7 +371,7 @@ func (w *sweep) judgeNext(l *login) []string {
 
 // In the environment: "all", "2/10" for the second tenth, or a part of the text
 // of some faults, such as "host: clone".
-const fullEnv = "POLYINST_FAULTS"
+const fullEnv = "POLYINST_TEST_FAULTS"
 
 // full runs all faults, or that part of them, instead of a sample.
 var full = os.Getenv(fullEnv) != ""
@@ -402,7 +402,7 @@ func chosen(all []fault, host int) []fault {
 	return out
 }
 
-// TestEveryFault is `make faults`; without POLYINST_FAULTS it takes a sample.
+// TestEveryFault is `make faults`; without POLYINST_TEST_FAULTS it takes a sample.
 func TestEveryFault(t *testing.T) {
 	var said buffer
 	t.Run("of", func(t *testing.T) {
@@ -414,7 +414,7 @@ func TestEveryFault(t *testing.T) {
 				t.Run(fmt.Sprintf("%s/%d", s.name, i), func(t *testing.T) {
 					t.Parallel()
 					host.Run(t, func(h *host.Host) { sweepSetup(h, s, i) },
-						host.Within(time.Hour), host.Env(fullEnv), host.Tee(&said))
+						host.Within(time.Hour), host.Tee(&said))
 				})
 			}
 		}

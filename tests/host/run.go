@@ -66,9 +66,6 @@ func Copied() Option { return func(s *spec) { s.Copied = true } }
 // Within gives a story more time than Limit.
 func Within(d time.Duration) Option { return func(s *spec) { s.limit = d } }
 
-// Env hands environment variables of the tests, with their values, to the story.
-func Env(names ...string) Option { return func(s *spec) { s.env = names } }
-
 // Tee writes what the story prints to w as well, of all its streams.
 func Tee(w io.Writer) Option { return func(s *spec) { s.tee = w } }
 
@@ -81,7 +78,6 @@ type spec struct {
 	Copied bool
 
 	limit time.Duration // what follows is known outside only
-	env   []string
 	tee   io.Writer
 }
 
@@ -177,11 +173,6 @@ func runOutside(t *testing.T, options []Option) {
 	for _, v := range os.Environ() {
 		if strings.HasPrefix(v, settings) {
 			cmd.Env = append(cmd.Env, v)
-		}
-	}
-	for _, name := range s.env {
-		if value, there := os.LookupEnv(name); there {
-			cmd.Env = append(cmd.Env, name+"="+value)
 		}
 	}
 	cmd.Stdout, cmd.Stderr = out, out
