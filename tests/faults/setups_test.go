@@ -21,6 +21,7 @@ type setup struct {
 	runtime bool     // Go's own threads too, which do the same in every setup
 	inside  string   // the user in whose session the host stands
 	beside  string   // the user who has a session elsewhere
+	kept    string   // what may be missing from the polydirs where the log says that it is left out
 	inPlace bool     // the host cannot join: a refusal may change the namespace's id
 	prepare func(h *host.Host)
 	clean   []string // what a first login leaves beside the instances
@@ -85,6 +86,10 @@ create          = { mode = "0700" }
 		}},
 	{name: "init", toml: strings.Replace(methods, `"user"`, "\"user\"\ninit = \"made\"", 1),
 		parents: methodParents, covered: methodPaths, prepare: initScript},
+	{name: "keep", toml: strings.Replace(methods, `"user"`, "\"user\"\nkeep = [\".X11-unix\"]", 1),
+		parents: methodParents, covered: methodPaths, kept: ".X11-unix", prepare: func(h *host.Host) {
+			h.Sh("mkdir -m 1777 /tmp/.X11-unix; touch /tmp/.X11-unix/X0")
+		}},
 	{name: "nested, replace", toml: methods, parents: methodParents, covered: methodPaths, inside: "alice", user: "bob"},
 	{name: "nested, keep", toml: "nested = \"keep\"\n" + methods, parents: methodParents, covered: methodPaths, inside: "alice", user: "bob"},
 	{name: "nested, back to the host", toml: strings.ReplaceAll(methods, `["root"]`, `["root", "carol"]`), parents: methodParents, inside: "alice", user: "carol"},

@@ -273,10 +273,10 @@ func (w *sweep) judge(f fault, l *login) []string {
 		if delivered > 0 {
 			w.row.opened++
 		}
-		if v := view(open); v != view(normalOpen) {
-			bad("a success without the view: %s", difference(view(normalOpen), v))
+		if got, want := w.told(l, view(open)), w.told(l, view(normalOpen)); got != want {
+			bad("a success without the view: %s", difference(want, got))
 		}
-		if got, want := l.steps["inspect"].Text, w.normal.steps["inspect"].Text; got != want {
+		if got, want := w.told(l, l.steps["inspect"].Text), w.told(l, w.normal.steps["inspect"].Text); got != want {
 			bad("the user sees %s", difference(want, got))
 		}
 		if diff := w.allowed(f, true, before.Diff(open, host.View...)); len(diff) > 0 {
@@ -309,6 +309,16 @@ func (w *sweep) judge(f fault, l *login) []string {
 		bad("close changed the host: %v", diff)
 	}
 	return wrong
+}
+
+// told takes what was kept out of a view, or of what the user sees, where a warning
+// says that the session does not get it.
+func (w *sweep) told(l *login, text string) string {
+	if w.kept == "" || !l.says(`keep: left out: "`+w.kept) {
+		return text
+	}
+	lines := slices.DeleteFunc(strings.Split(text, "\n"), func(line string) bool { return strings.Contains(line, "/"+w.kept+" ") })
+	return strings.ReplaceAll(strings.Join(lines, "\n"), " "+w.kept, "")
 }
 
 // allowed leaves out of a process's changes the descriptor that
