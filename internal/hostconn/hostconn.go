@@ -60,7 +60,11 @@ type Conn struct{ fd int }
 func New(fd int) Conn { return Conn{fd} }
 
 func (c Conn) send(packet, control []byte) error {
-	return unix.Sendmsg(c.fd, packet, control, nil, unix.MSG_NOSIGNAL)
+	for {
+		if err := unix.Sendmsg(c.fd, packet, control, nil, unix.MSG_NOSIGNAL); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
 }
 
 // Log sends a line for the system log.
