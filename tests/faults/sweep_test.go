@@ -264,7 +264,7 @@ func (w *sweep) judge(f fault, l *login) []string {
 		if diff := w.allowed(f, false, before.Diff(open)); len(diff) > 0 {
 			bad("a rescue changed the host: %v", diff)
 		}
-	case rc == host.PAMSuccess && (l.says("stays in the view that it is in") || len(w.covered) == 0 && l.says("is built on the view that it is in")):
+	case rc == host.PAMSuccess && (l.says("stays in the view that it is in") || len(w.covered) == 0 && l.says("built on the view that it is in")):
 		w.row.rescued++ // somebody for whom nothing applies, and who is told
 		if diff := w.allowed(f, false, before.Diff(open)); len(diff) > 0 {
 			bad("the host changed: %v", diff)
