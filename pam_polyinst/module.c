@@ -126,9 +126,10 @@ static void close_fd(int *fd)
 
 static char *const worker_argv_env[] = {
 	"pam_polyinst", NULL,
-	/* envp: no preemption signals, no look at cgroups or mountinfo at
-	 * start or at /etc/localtime, no garbage collection in a process that
-	 * lives for 2 ms */
+	/* envp: no preemption signals, no descriptors of cgroups (a look at
+	 * them at start, and at mountinfo as far as their mount, cannot be
+	 * turned off), none at /etc/localtime, no garbage collection in a
+	 * process that lives for milliseconds */
 	"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "TZ=", "GOGC=off",
 	"GOMAXPROCS=1", "GOTRACEBACK=none",
 	"GODEBUG=asyncpreemptoff=1,containermaxprocs=0,updatemaxprocs=0", NULL,
