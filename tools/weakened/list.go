@@ -39,7 +39,7 @@ var weakenings = []weakening{
 	},
 	{
 		name: "instance parent: root's", holds: "I-3", file: "internal/polyinst/decide.go",
-		check: "case d.Owner.UID != 0:\n\t\treturn bad(\"owned by uid %d, want root\", d.Owner.UID)", instead: "case false:",
+		check: "case d.Owner.UID != 0:\n\t\treturn bad(\"owned by uid %d, want root:", instead: "case false:\n\t\treturn bad(\"owned by uid %d, want root:",
 		tests: "TestRefusals|TestAttackers/instance_parent_in_\\$HOME",
 	},
 	{

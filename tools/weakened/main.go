@@ -40,14 +40,16 @@ func run(only string, list bool) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	var moved []error
 	for _, w := range weakenings {
 		text, err := os.ReadFile(w.file)
-		if err != nil {
-			return false, err
+		if err == nil {
+			_, err = w.apply(text)
 		}
-		if _, err := w.apply(text); err != nil {
-			return false, err
-		}
+		moved = append(moved, err)
+	}
+	if err := errors.Join(moved...); err != nil {
+		return false, err
 	}
 	if list {
 		fmt.Printf("%d checks are there\n", len(weakenings))
