@@ -136,7 +136,7 @@ var sieges = []siege{
 		name: "public directory", config: ownTmp,
 		crews: []crew{
 			{user: "mallory", moves: []string{planted, "crowd:/tmp", reachable, "spy:" + secret}},
-			{user: "alice", moves: []string{planted, reachable, "chmod:/tmp,/var/lib/polyinst/tmp"}},
+			{user: "alice", moves: []string{planted, reachable, "chmod:/tmp,/var/lib/polyinst/tmp", "attr:/tmp,/srv/roots"}},
 		},
 		victims: []victim{{user: "alice", path: "/tmp", judge: seesOwn}, {user: "bob", path: "/tmp", judge: seesOwn}},
 	},
@@ -169,7 +169,7 @@ var sieges = []siege{
 		},
 		crews: []crew{{user: "alice", moves: []string{
 			"swap:/home/alice/d/a,/home/alice/link", "swap:/home/alice/d/a,/home/alice/roots",
-			"churn:/home/alice/d/a,/srv/roots", "swap:/home/alice/d,/home/alice/e", "chmod:/home/alice/e,/home/alice/d/a",
+			"churn:/home/alice/d/a,/srv/roots", "swap:/home/alice/d,/home/alice/e", "chmod:/home/alice/e,/home/alice/d/a", "attr:/home/alice,/home/alice/d,/home/alice/d/a",
 			"mend:/home/alice/d/a", "mend:/home/alice/d/a"}}},
 		victims: []victim{{user: "alice", path: "/home/alice/d/a"}},
 	},
@@ -180,7 +180,7 @@ var sieges = []siege{
 				h.Mkdir("/home/alice/"+d, 0o755, f.users["alice"].UID, f.users["alice"].UID)
 			}
 		},
-		crews: []crew{{user: "alice", moves: []string{"swap:/home/alice/a,/home/alice/b", "swap:/home/alice/a,/home/alice/c"}}},
+		crews: []crew{{user: "alice", moves: []string{"swap:/home/alice/a,/home/alice/b", "swap:/home/alice/a,/home/alice/c", "attr:/home/alice,/home/alice/a"}}},
 		// outside of the session the three are hers to swap; in it the one that
 		// was covered stays covered
 		victims: []victim{{user: "alice", path: "/home/alice/a", judge: func(h *host.Host, f *field, s map[string]host.Step) string {
@@ -199,7 +199,7 @@ var sieges = []siege{
 		},
 		crews: []crew{{user: "alice", moves: []string{
 			"swap:/home/alice/.inst,/home/alice/.mine", "swap:/home/alice/.inst,/home/alice/.root",
-			"churn:/home/alice/.inst,/srv/roots", "chmod:/home/alice/.mine,/home/alice/box", "mend:/home/alice/.inst", "mend:/home/alice/.inst"}}},
+			"churn:/home/alice/.inst,/srv/roots", "chmod:/home/alice/.mine,/home/alice/box", "attr:/home/alice,/home/alice/.mine,/home/alice/box", "mend:/home/alice/.inst", "mend:/home/alice/.inst"}}},
 		victims: []victim{{user: "alice", path: "/home/alice/box", judge: func(h *host.Host, f *field, s map[string]host.Step) string {
 			fields := strings.Fields(s["look"].Text)
 			if len(fields) < 2 || fields[1] != fmt.Sprint(f.users["alice"].UID) {
@@ -217,7 +217,7 @@ var sieges = []siege{
 			}
 			f.forbid(h, "/tmp/work", "/tmp/work/a", "/tmp/work/b")
 		},
-		crews: []crew{{user: "alice", moves: []string{"swap:/tmp/work/a,/tmp/work/b", "chmod:/tmp/work/b"}}},
+		crews: []crew{{user: "alice", moves: []string{"swap:/tmp/work/a,/tmp/work/b", "chmod:/tmp/work/b", "attr:/tmp/work,/tmp/work/a"}}},
 		victims: []victim{{user: "bob", path: "/tmp", steps: []string{"cwd:/tmp/work/a"}, more: []string{"look:."},
 			judge: func(h *host.Host, f *field, s map[string]host.Step) string {
 				place, _, _ := strings.Cut(s["look:."].Text, " ")

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -22,6 +24,7 @@ var moves = map[string]func(*move){
 	"churn":  churn,  // churn:PATH,TARGET  everything that PATH can be, TARGET being root's
 	"mend":   mend,   // mend:PATH          remove what is no directory, so that it can go on
 	"chmod":  chmod,  // chmod:PATH...      modes that let nobody, or everybody, in
+	"attr":   attr,   // attr:PATH...       flags of chattr, access lists, quota projects
 	"plant":  plant,  // plant:DIR,TARGET,NAME...  names that others may use
 	"crowd":  crowd,  // crowd:DIR          very many names
 	"reach":  reach,  // reach:PATH...      what is root's alone
@@ -106,6 +109,42 @@ func chmod(m *move) {
 	modes := []uint32{0, 0o777, 0o7777, 0o1777, 0o700, 0o500, 0o2775, 0o755, 0o755, 0o755}
 	for _, path := range m.args {
 		m.try(unix.Fchmodat(unix.AT_FDCWD, path, modes[rand.IntN(len(modes))], unix.AT_SYMLINK_NOFOLLOW))
+	}
+}
+
+// everybody is an access list as acl(5) and the kernel's posix_acl_xattr.h have
+// it: all rights for the owner, himself by name, the group, and all others.
+func everybody() []byte {
+	list := binary.LittleEndian.AppendUint32(nil, 2)
+	for _, e := range []struct {
+		tag uint16
+		id  uint32
+	}{{0x01, math.MaxUint32}, {0x02, uint32(os.Getuid())}, {0x04, math.MaxUint32}, {0x10, math.MaxUint32}, {0x20, math.MaxUint32}} {
+		list = binary.LittleEndian.AppendUint16(list, e.tag)
+		list = binary.LittleEndian.AppendUint16(list, 7)
+		list = binary.LittleEndian.AppendUint32(list, e.id)
+	}
+	return list
+}
+
+func attr(m *move) {
+	flags := []int{0x20 /* APPEND */, 0x10 /* IMMUTABLE */, 0x40 /* NODUMP */, 0x80 /* NOATIME */, 0x20000000 /* PROJINHERIT */, 0}
+	for _, path := range m.args {
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if !m.try(err) {
+			continue
+		}
+		m.try(unix.IoctlSetPointerInt(fd, unix.FS_IOC_SETFLAGS, flags[rand.IntN(len(flags))]))
+		m.try(unix.Fsetxattr(fd, "user.x", []byte("x"), 0))
+		// what is made below inherits this one, and no mode shows it
+		m.try(unix.Fsetxattr(fd, "system.posix_acl_default", everybody(), 0))
+		if rand.IntN(8) == 0 {
+			m.try(unix.Fsetxattr(fd, "system.posix_acl_access", everybody(), 0))
+			m.breathe()
+			m.try(unix.Fremovexattr(fd, "system.posix_acl_access"))
+			m.try(unix.Fchmod(fd, 0o755))
+		}
+		_ = unix.Close(fd)
 	}
 }
 
