@@ -160,12 +160,13 @@ func (w *sweep) try(f fault, gc bool) error {
 	if err := w.fresh(); err != nil {
 		return err
 	}
+	before := tmpdirs(w.names()) // with those of hosts that were killed
 	got, err := w.run(append([]string{w.fault}, f.args()...)...)
 	if err != nil {
 		return err
 	}
 	wrong := w.judge(f, got)
-	if now := tmpdirs(w.names()); f.who == "host" && f.errno != 0 && !got.opened() && now > tmpdirs(w.left) {
+	if now := tmpdirs(w.names()); f.who == "host" && f.errno != 0 && !got.opened() && now > before {
 		wrong = append(wrong, "the worker did not undo: a tmpdir instance is left")
 	}
 	next, err := w.run()
