@@ -20,16 +20,20 @@ func TestGcTakesOnlyItsOwn(t *testing.T) {
 		older := fmt.Sprintf(".tmpdir.%s.%s.%s", f[2], "00000000", f[4])
 		dead := fmt.Sprintf(".tmpdir.%s.%s.%s", f[2], f[3], "0123456789ab")
 		foreign := fmt.Sprintf(".tmpdir.%s.%s.%s", "ffffffff", f[3], f[4])
-		for _, name := range []string{older, dead, foreign, ".new.alice", "alice", ".tmpdir.odd", "notours"} {
+		unfinished := fmt.Sprintf(".tmpdir.%s.%s.%s", f[2], f[3], "ba9876543210")
+		for _, name := range []string{older, dead, foreign, ".new.alice", ".new." + unfinished, "alice", ".tmpdir.odd", "notours"} {
 			h.Mkdir(parent+"/"+name, 0o755, 0, 0)
 			h.WriteFile(parent+"/"+name+"/file", "")
 		}
 		h.Mkdir(parent+"/.lock/"+f[2]+"-kept", 0, 0, 0)
-		h.Mkdir(parent+"/.lock/.tmpdir."+f[2]+"."+f[3]+".gone", 0, 0, 0)
+		gone := fmt.Sprintf(".tmpdir.%s.%s.gone", f[2], f[3])
+		for _, name := range []string{gone, dead, unfinished} {
+			h.Mkdir(parent+"/.lock/"+name, 0, 0, 0)
+		}
 
 		dry := h.MustRun("polyinst", "gc", "--dry-run")
-		host.Equal(h, "dry run", strings.Count(dry, "would remove"), 3)
-		host.Equal(h, "after a dry run", len(instances(h)), 8)
+		host.Equal(h, "dry run", strings.Count(dry, "would remove"), 4)
+		host.Equal(h, "after a dry run", len(instances(h)), 9)
 		out := h.MustRun("polyinst", "gc")
 		h.Match("it says why", out, `removed .*00000000.*earlier boot`)
 		h.Match("it says what is in use", out, `kept .*`+f[4]+`: in use`)
@@ -40,8 +44,10 @@ func TestGcTakesOnlyItsOwn(t *testing.T) {
 			}
 		}
 		host.Equal(h, "what is left", len(instances(h)), 5)
-		if h.Exists(parent + "/.lock/.tmpdir." + f[2] + "." + f[3] + ".gone") {
-			t.Error("the lock of nothing is still there")
+		for _, name := range []string{gone, dead, unfinished} {
+			if h.Exists(parent + "/.lock/" + name) {
+				t.Errorf("the lock %s of nothing is still there", name)
+			}
 		}
 		p.CloseInput()
 		h.Match("the living session", p.Expect("mine")[0], "mine")

@@ -95,6 +95,7 @@ type candidate struct {
 	guard  *guard
 	why    string
 	stale  bool // of another boot: no live namespace can use it
+	forget bool // the lock goes with it: nobody else can come to use it
 }
 
 type collection struct {
@@ -153,7 +154,10 @@ func (c *collection) find(p Parent) error {
 			g.release()
 			continue
 		}
-		c.candidates = append(c.candidates, candidate{way.Dir, name, g, why, stale})
+		// the lock of an unfinished instance is that of the finished one, which
+		// of a tmpdir there will not be
+		forget := lockName == name || strings.HasPrefix(lockName, p.Prefix+polyinst.TmpdirPrefix)
+		c.candidates = append(c.candidates, candidate{way.Dir, name, g, why, stale, forget})
 	}
 	return c.forgetLocks(p, way.Dir, names)
 }
@@ -278,8 +282,7 @@ func (c *collection) remove(x candidate, used map[string]bool) {
 		return
 	}
 	err := x.parent.RemoveTree(x.name, c.Progress)
-	if err == nil && !strings.HasPrefix(x.name, polyinst.NewPrefix) {
-		// the lock of an unfinished instance is that of the finished one
+	if err == nil && x.forget {
 		err = x.guard.forget()
 	}
 	if err != nil {
