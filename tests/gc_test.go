@@ -151,19 +151,31 @@ func TestGcWithABrokenFile(t *testing.T) {
 	})
 }
 
-// An instance that gc removes while a login waits for its lock is made anew.
+// What gc removes while a login waits for its lock is made anew: the instance,
+// and the lock, which the next login must find to be the one that this one holds.
 func TestLoginBehindGc(t *testing.T) {
-	story(t, ownTmp, []string{"su"}, func(h *host.Host) {
-		h.AddUser("alice")
-		h.MustRun("su", "alice", "-c", "true")
-		gc := h.Start("flock", parent+"/.lock/alice", "sh", "-c", "echo held; cat")
-		gc.Expect("held")
-		p := h.Start("su", "alice", "-c", "echo opened; "+place)
-		h.Sh("until grep -qe '-> FLOCK' /proc/locks; do :; done; rmdir " + instance("alice"))
-		gc.CloseInput()
-		gc.Wait()
-		p.Expect("opened")
-		inInstance(h, "su", "alice", p.Expect(`\d+:\d+`)[0])
-		host.Equal(h, "su", p.Wait().Code, 0)
-	})
+	for name, held := range map[string]struct{ before, meanwhile string }{
+		"an instance": {"true", "rmdir " + instance("alice")},
+		"a lock":      {"rmdir " + instance("alice"), "rmdir " + parent + "/.lock/alice"},
+		"both":        {"true", "rmdir " + instance("alice") + " " + parent + "/.lock/alice"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			story(t, ownTmp, []string{"su"}, func(h *host.Host) {
+				h.AddUser("alice")
+				h.MustRun("su", "alice", "-c", "true")
+				h.Sh(held.before)
+				gc := h.Start("flock", parent+"/.lock/alice", "sh", "-c", "echo held; cat")
+				gc.Expect("held")
+				p := h.Start("su", "alice", "-c", "echo opened; "+place)
+				h.Sh("until grep -qe '-> FLOCK' /proc/locks; do :; done; " + held.meanwhile)
+				gc.CloseInput()
+				gc.Wait()
+				p.Expect("opened")
+				inInstance(h, "su", "alice", p.Expect(`\d+:\d+`)[0])
+				host.Equal(h, "su", p.Wait().Code, 0)
+				host.Equal(h, "for whom the lock says that it was made", h.MustRun("stat", "-c", "%U", parent+"/.lock/alice"), "alice")
+			})
+		})
+	}
 }
