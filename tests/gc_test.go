@@ -151,6 +151,43 @@ func TestGcWithABrokenFile(t *testing.T) {
 	})
 }
 
+// Whoever has a handle of a tree can exchange its directories for links to what is
+// root's while gc removes it: that is not followed. strace makes the moment long.
+func TestRemovalWhileNamesAreSwapped(t *testing.T) {
+	story(t, tmpdir, []string{"su"}, func(h *host.Host) {
+		h.Need("strace")
+		h.AddUser("alice")
+		p := h.Start("su", "alice", "-c", "echo ready; cat")
+		p.Expect("ready")
+		f := strings.Split(instances(h)[0], ".") // "", tmpdir, machine, boot, random
+		dead := parent + "/" + strings.Join([]string{"", "tmpdir", f[2], "00000000", f[4]}, ".")
+		h.Mkdir("/srv/roots", 0o755, 0, 0)
+		h.WriteFile("/srv/roots/file", "root's", 0o600)
+		var swaps []string
+		for _, d := range []string{"a", "b", "c", "d", "e", "f"} {
+			h.MustRun("mkdir", "-p", dead+"/"+d)
+			h.WriteFile(dead+"/"+d+"/own", "alice's", 0o644)
+			h.MustRun("ln", "-s", "/srv/roots", dead+"/"+d+".link")
+			swaps = append(swaps, "swap:"+dead+"/"+d+","+dead+"/"+d+".link")
+		}
+		mallory := h.Command(append([]string{h.Built("attacker")}, swaps...)...).Start()
+		mallory.Expect("attacking")
+		r := h.Cmd("strace", "-f", "-qq", "-o", "/run/trace", "-e", "trace=unlinkat", "-e", "inject=unlinkat:delay_exit=30000", "polyinst", "gc")
+		mallory.CloseInput()
+		mallory.Wait()
+		h.Match("the moment", h.ReadFile("/run/trace"), `EISDIR.*DELAYED`)
+		if !h.Exists("/srv/roots/file") {
+			t.Errorf("what is root's was removed: %s", r)
+		}
+		h.MustRun("polyinst", "gc")
+		if h.Exists(dead) {
+			t.Error("without the swapping it is not removed either")
+		}
+		p.CloseInput()
+		p.Wait()
+	})
+}
+
 // What gc removes while a login waits for its lock is made anew: the instance,
 // and the lock, which the next login must find to be the one that this one holds.
 func TestLoginBehindGc(t *testing.T) {

@@ -185,3 +185,19 @@ except          = ["root"]
 		}
 	})
 }
+
+// What the host has open (keys, connections) is closed in the worker before Go
+// starts, also where it would be inherited by every program.
+func TestWorkerHoldsNothingOfTheHosts(t *testing.T) {
+	story(t, withInit(), []string{"pamhost"}, func(h *host.Host) {
+		h.AddUser("alice")
+		initScript(h, `ls -l /proc/$PPID/fd /proc/self/fd > "$2/open"; readlink /proc/$PPID/exe >> "$2/open"`)
+		h.WriteFile("/root/key", "a key of the host", 0o600)
+		h.MustRun("sh", "-c", "exec 9</root/key; exec "+h.Built("pamhost")+" user=alice start open close end")
+		seen := h.ReadFile(instance("alice") + "/open")
+		h.Match("it was the worker that was looked at", seen, `(?s)socket:.*/pamhost`)
+		if strings.Contains(seen, "/root/key") {
+			t.Errorf("the worker or its script has the host's file open:\n%s", seen)
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -82,6 +83,9 @@ func TestKilledHost(t *testing.T) {
 	})
 }
 
+// openedAt is what open_session returned, and where a program of the session is.
+var openedAt = regexp.MustCompile(`(?s)"Step":"open","Pid":\d+,"RC":(\d+).*"Step":"exec".*"Text":"(\d+:\d+)`)
+
 // Whichever process makes one of these calls first, the host or its worker, is
 // killed at it. The next login works, and gc leaves nothing.
 func TestKilledInTheMiddle(t *testing.T) {
@@ -103,8 +107,14 @@ func TestKilledInTheMiddle(t *testing.T) {
 					if !strings.Contains(trace, "SIGKILL") {
 						t.Log("nobody makes this call")
 					}
-					if r.Code == 0 && !strings.Contains(r.Stdout, `"open"`) {
-						t.Errorf("the host ended well but did not open:\n%s", r)
+					if r.Code == 0 { // the worker was killed, or nobody
+						got := openedAt.FindStringSubmatch(r.Stdout)
+						if got == nil {
+							t.Fatalf("the host ended well but did not open:\n%s", r)
+						}
+						if public := h.Place("/tmp"); (got[1] == "0") == (got[2] == public) {
+							t.Errorf("open returned %s, and the user is in %s; the public directory is %s", got[1], got[2], public)
+						}
 					}
 					seen := h.MustRun("su", "alice", "-c", place)
 					if name == "user" {
