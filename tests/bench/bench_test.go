@@ -42,6 +42,11 @@ func TestBench(t *testing.T) {
 			cells = slices.DeleteFunc(cells, func(c *cell) bool { return !wanted.MatchString(c.name()) })
 		}
 		b.measure(cells)
+		for _, l := range h.ModuleLog() {
+			if strings.Contains(l.Text, "is not joined") {
+				t.Errorf("a session that was to join did not: %s", l)
+			}
+		}
 		b.count()
 		if rounds > 1 {
 			fmt.Print(b.report())
@@ -59,7 +64,7 @@ func furnish(h *host.Host) {
 	h.AddUser(user)
 	mountCgroups(h)
 	h.MustRun("mount", "-t", "tmpfs", "-o", "mode=0755", "polydirs", "/srv")
-	for _, module := range []string{"polyinst", "peer", "floor"} {
+	for _, module := range []string{"polyinst", "joined", "peer", "floor"} {
 		h.Mkdir("/var/lib/"+module, 0o755, 0, 0)
 		h.MustRun("mount", "-t", "tmpfs", "-o", "mode=0755", module, "/var/lib/"+module)
 		for i := 1; i <= polydirsMax; i++ {
@@ -77,7 +82,9 @@ func furnish(h *host.Host) {
 	}
 	h.WriteFile(ourConfig("nobody", 4), ours(4, "user", "", `only = ["root"]`))
 	h.PAM(ourService("nobody", 4), host.Stack(session+" conf="+ourConfig("nobody", 4))...)
-	h.WriteFile(ourConfig("joining", 4), ours(4, "user", `scope = "user"`, ""))
+	// its instances stay: those of the cells with new ones are removed, and a
+	// namespace that shows removed ones is joined by nobody
+	h.WriteFile(ourConfig("joining", 4), strings.ReplaceAll(ours(4, "user", `scope = "user"`, ""), "/var/lib/polyinst/", "/var/lib/joined/"))
 	h.PAM(ourService("joining", 4), host.Stack(session+" conf="+ourConfig("joining", 4))...)
 	h.PAM("bench-none", host.Stack("session required pam_permit.so")...)
 	h.PAM("bench-peer", host.Stack("session required pam_namespace.so")...)
