@@ -8,7 +8,7 @@ ARCH ?= $(shell $(GO) env GOHOSTARCH)
 cross = $(filter-out $(shell $(GO) env GOHOSTARCH),$(ARCH))
 
 .PHONY: packages
-packages: build build/tools/nfpm $(if $(cross),cross) ## deb and rpm into build/packages/ (ARCH=arm64: for another machine)
+packages: build build/tools/nfpm $(if $(cross),cross) ## deb, rpm and a tarball into build/packages/ (ARCH=arm64: for another machine)
 	@VERSION='$(VERSION)' dist/packages/package $(ARCH) $(if $(cross),build/$(ARCH)/src)
 	@$(giveback)
 
@@ -19,8 +19,9 @@ cross:
 
 .PHONY: test-packages
 test-packages: build/tools/suite packages ## install, use and remove the packages in a disposable host (as root)
-	$(GO) vet -tags packages ./tests
-	@$(suite) -- -tags packages -run '^TestPackage' ./tests
+	$(GO) vet -tags packages ./tests/install
+	@dist/packages/old || [ $$? = 2 ] # the test says that it has no such version
+	@$(suite) -- -tags packages -run '^TestPackage' ./tests/install
 
 .PHONY: test-cross
 test-cross: build build/tools/nfpm ## the arm64 module: it loads in qemu-user, and has a session in a virtual machine
@@ -28,6 +29,17 @@ test-cross: build build/tools/nfpm ## the arm64 module: it loads in qemu-user, a
 	@VERSION='$(VERSION)' dist/packages/package arm64 build/arm64/src
 	@dist/packages/cross test arm64
 	@$(giveback)
+
+ARCHES ?= amd64 arm64
+.PHONY: release
+release: build build/tools/nfpm build/tools/cyclonedx-gomod ## source, tarballs, deb, rpm, SBOM and checksums into build/release/ (ARCHES=)
+	@dist/deps pack $(if $(filter-out $(shell $(GO) env GOHOSTARCH),$(ARCHES)),cross)
+	@ARCHES='$(ARCHES)' dist/packages/release
+	@$(giveback)
+
+.PHONY: release-twice
+release-twice: build/tools/nfpm build/tools/cyclonedx-gomod ## make the release in two clones: are the checksums the same?
+	@ARCHES='$(ARCHES)' dist/packages/reproducible release
 
 .PHONY: reproducible
 reproducible: build/tools/nfpm ## build the packages twice, in different places: are they the same?

@@ -1,5 +1,5 @@
 // Command pam_polyinst is the PAM module. It is built as a C shared library
-// (`make build`); module.c is what a host process runs, and calls the two
+// (`make build`); host.c is what a host process runs. worker.c calls the two
 // functions here in its worker, where alone the Go runtime is started.
 package main
 
@@ -7,15 +7,16 @@ package main
 #cgo CFLAGS: -std=gnu11 -Wall -Wextra -Werror -fstack-protector-strong
 #cgo LDFLAGS: -lpam
 #include <stddef.h>
+void polyinstDeadline(unsigned ms);
+int polyinstRetake(void);
 */
 import "C"
 
 import (
-	"strconv"
+	"fmt"
 	"unsafe"
 
-	"pam_polyinst/internal/hostconn"
-	"pam_polyinst/internal/mntns"
+	"pam_polyinst/internal/kernel/wire"
 	"pam_polyinst/internal/session"
 )
 
@@ -34,30 +35,30 @@ func polyinstClose(socket C.int, request *C.char, length C.size_t) {
 }
 
 // answer runs on the worker's main thread: namespaces belong to threads, and a
-// pidfd of the worker stands for this one.
-func answer(f func(session.Request, session.Host), socket C.int, request *C.char, length C.size_t) {
-	raw := unsafe.Slice((*byte)(unsafe.Pointer(request)), int(length))
-	f(parse(hostconn.ParseRequest(raw)), hostconn.New(int(socket)))
+// pidfd of the worker stands for this one. A question that is not understood
+// gets no answer, and the host says why (I-12).
+func answer(f func(wire.Request, session.Host, session.AboutHost), socket C.int, request *C.char, length C.size_t) {
+	conn := wire.New(int(socket))
+	r, err := wire.ParseRequest(unsafe.Slice((*byte)(unsafe.Pointer(request)), int(length)))
+	if err != nil {
+		conn.Why(fmt.Sprintf("the question for the worker: %v", err))
+		return
+	}
+	r.BackFD = wire.BackFD
+	f(r, host{conn}, session.Inherited{Why: r.Ready})
 }
 
-func parse(fields map[string][]string) session.Request {
-	first := func(key string) string {
-		if v := fields[key]; len(v) > 0 {
-			return v[0]
-		}
-		return ""
-	}
-	pid, _ := strconv.Atoi(first("pid"))
-	tid, _ := strconv.Atoi(first("tid"))
-	held, _ := strconv.Atoi(first("held"))
-	ns, _ := strconv.ParseUint(first("ns"), 10, 64)
-	uid, _ := strconv.ParseUint(first("ruid"), 10, 32)
-	return session.Request{
-		User: first("user"), Service: first("service"), TTY: first("tty"),
-		RUser: first("ruser"), RHost: first("rhost"),
-		Silent: first("silent") == "1", InPlace: first("inplace") == "1", Back: first("back") == "1",
-		HostNS: mntns.ID(ns), HostPID: pid, HostThread: tid, Held: held, HeldUser: first("helduser"), HostUID: uint32(uid), Args: fields["arg"],
-	}
+// host is the line to the host, with a deadline that holds for the worker too,
+// should the host be stopped.
+type host struct{ wire.Conn }
+
+func (h host) Deadline(ms uint32) {
+	C.polyinstDeadline(C.uint(ms))
+	h.Conn.Deadline(ms)
 }
+
+func (h host) Later(f func()) { f() }
+
+func (h host) Retake() { _ = C.polyinstRetake() }
 
 func main() {}

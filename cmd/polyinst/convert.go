@@ -17,12 +17,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"pam_polyinst/internal/config"
-	"pam_polyinst/internal/convert"
-	"pam_polyinst/internal/dirfd"
+	"pam_polyinst/cmd/polyinst/internal/convert"
+	"pam_polyinst/internal/core/config"
+	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/nss"
 )
 
-// Where the peer keeps its files; see pam_namespace(8).
+// Where pam_namespace keeps its files; see pam_namespace(8).
 const (
 	peerDir    = "/etc/security"
 	peerVendor = "/usr/share/pam" // its default since 1.7.2
@@ -30,7 +31,7 @@ const (
 )
 
 func convertCommand() *cobra.Command {
-	var pam, vendor string
+	var pam, vendor, parents string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "convert [FILE...]",
@@ -43,16 +44,25 @@ pam_namespace changed to ours; beside a configuration, PAM lines are comments.
 Remarks on standard error name each place where something could mean less or
 more than before. What is refused there stands in the output as "undecided",
 with which it does not load: decide, correct, remove that line.`,
-		Example: `  polyinst convert > /etc/security/polyinst/namespace.conf
-  polyinst convert --pam
-  polyinst convert /etc/pam.d/sshd > sshd.new`,
+		Example: `  polyinst convert > /root/draft.conf
+  polyinst convert --parents /var/lib/polyinst > /root/draft.conf
+  polyinst convert --pam`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return convertFiles(args, pam, vendor, cmd.Flags().Changed("pam"), asJSON)
+			if parents != "" && (parents[0] != '/' || filepath.Clean(parents) != parents || strings.ContainsRune(parents, '$')) {
+				return usageError{fmt.Errorf("--parents: %q: want an absolute path, such as /var/lib/polyinst", parents)}
+			}
+			if err := behindEquals(args, pam); err != nil {
+				return err
+			}
+			facts := peerFacts(vendor)
+			facts.Parents = parents
+			return convertFiles(args, pam, vendor, facts, cmd.Flags().Changed("pam"), asJSON)
 		},
 	}
-	cmd.Flags().StringVar(&pam, "pam", "", "convert the lines in the PAM files of `DIR`")
+	cmd.Flags().StringVar(&pam, "pam", "", "convert the PAM files of `DIR` ("+peerPAM+")")
 	cmd.Flags().Lookup("pam").NoOptDefVal = peerPAM
 	cmd.Flags().StringVar(&vendor, "vendordir", peerVendor, "pam_namespace's vendor `DIR`")
+	cmd.Flags().StringVar(&parents, "parents", "", "put instance parents below `DIR`")
 	jsonFlag(cmd, &asJSON)
 	return cmd
 }
@@ -71,7 +81,7 @@ type convertSay struct {
 	Message string `json:"message"`
 }
 
-func convertFiles(paths []string, pamDir, vendor string, wantPAM, asJSON bool) error {
+func convertFiles(paths []string, pamDir, vendor string, facts convert.Facts, wantPAM, asJSON bool) error {
 	in, err := convertInput(paths, pamDir, vendor, wantPAM)
 	if err != nil {
 		return err
@@ -87,13 +97,13 @@ func convertFiles(paths []string, pamDir, vendor string, wantPAM, asJSON bool) e
 			}
 			return
 		}
-		fmt.Print(text)
+		fmt.Fprint(stdout, text)
 		for _, m := range r.Remarks {
 			fmt.Fprintln(os.Stderr, m)
 		}
 	}
 	if len(in.conf) > 0 {
-		r := convert.Config(in.conf, peerFacts(vendor))
+		r := convert.Config(in.conf, facts)
 		show(r, r.Text)
 	}
 	for _, src := range in.pam {
@@ -187,7 +197,7 @@ func readAll(paths []string) ([]config.Source, error) {
 	return list, nil
 }
 
-// peerFiles are the files that the peer reads, in its order: the main file of
+// peerFiles are the files that pam_namespace reads, in its order: the main file of
 // etc, or the vendor's only if that is absent; then the drop-ins of both by
 // base name, where one of etc hides the vendor's.
 func peerFiles(etc, vendor string) ([]string, error) {
@@ -220,7 +230,7 @@ func peerFiles(etc, vendor string) ([]string, error) {
 	return files, nil
 }
 
-// pamFiles are the files of the directory that use the peer.
+// pamFiles are the files of the directory that use pam_namespace.
 func pamFiles(dir string) ([]config.Source, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -264,9 +274,8 @@ func lookUpAccount() func(name string) (convert.Account, convert.Answer) {
 		if strings.ContainsRune(name, 0) {
 			return convert.Account{}, convert.Absent
 		}
-		u, err := user.Lookup(name)
-		var unknown user.UnknownUserError
-		if errors.As(err, &unknown) {
+		u, err := nss.User(name)
+		if nss.IsUnknown(err) {
 			return convert.Account{}, convert.Absent
 		}
 		if err != nil {
@@ -304,10 +313,9 @@ func namesByUID() map[string][]string {
 }
 
 func lookUpGroup(name string) convert.Answer {
-	_, err := user.LookupGroup(name)
-	var unknown user.UnknownGroupError
+	_, err := nss.Group(name)
 	switch {
-	case errors.As(err, &unknown):
+	case nss.IsUnknown(err):
 		return convert.Absent
 	case err != nil:
 		return convert.Unknown
@@ -338,7 +346,8 @@ func exposed(dir string) string {
 		if !way.Exposure.Exposed() {
 			return ""
 		}
-		return way.Exposure.Dir + ": " + way.Exposure.Reason
+		place, reason := way.Exposure.Where()
+		return place + ": " + reason
 	}
 	return ""
 }
@@ -354,7 +363,7 @@ func ownerOf(dir string) string {
 		return ""
 	}
 	uid, gid := strconv.FormatUint(uint64(way.Stat.UID), 10), strconv.FormatUint(uint64(way.Stat.GID), 10)
-	if u, err := user.LookupId(uid); err == nil {
+	if u, err := nss.UserID(way.Stat.UID); err == nil {
 		uid = u.Username
 	}
 	if g, err := user.LookupGroupId(gid); err == nil {

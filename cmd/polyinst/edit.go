@@ -14,14 +14,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
-	"pam_polyinst/internal/config"
-	"pam_polyinst/internal/dirfd"
+	"pam_polyinst/cmd/polyinst/internal/pamstack"
+	"pam_polyinst/internal/core/config"
+	"pam_polyinst/internal/core/plan"
+	"pam_polyinst/internal/kernel/dirfd"
 	"pam_polyinst/internal/observe"
-	"pam_polyinst/internal/pamstack"
-	"pam_polyinst/internal/polyinst"
 )
 
 func editCommand() *cobra.Command {
@@ -34,7 +36,8 @@ in $SUDO_EDITOR, $VISUAL, $EDITOR or vi, and checks the result as check does.
 What is broken is never saved. What is saved takes the place of the old file in
 one step, and is kept as the last good configuration (config_error=last-good).`,
 		Example: `  polyinst edit
-  polyinst edit 10-students.conf`,
+  polyinst edit 10-students.conf
+  EDITOR=nano polyinst edit`,
 		Args: atMostOne,
 		ValidArgsFunction: func(_ *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective) {
 			return dropins(conf, args, begin), cobra.ShellCompDirectiveNoFileComp
@@ -99,7 +102,7 @@ func edit(conf, name string) error {
 	defer lock.Close()
 	// files that others could change are no base to build on
 	if _, err := observe.ConfigFiles(conf, true); err != nil && !dirfd.IsNotExist(err) {
-		return errors.New(words(err))
+		return err
 	}
 	dir, err := os.MkdirTemp("/run", "polyinst-edit.")
 	if err != nil {
@@ -114,17 +117,16 @@ func edit(conf, name string) error {
 	return err
 }
 
-// lockConfig keeps a second edit out.
+// editLock is what an edit holds: a directory that only root can open. Whoever can
+// open a lock can hold it, and everybody can open the configuration's directory.
+const editLock = "polyinst.edit"
+
+// lockConfig keeps a second edit out; dir is for the message.
 func lockConfig(dir string) (dirfd.File, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return dirfd.File{}, err
 	}
-	way, err := dirfd.Walk(dir, nil)
-	if err != nil {
-		return dirfd.File{}, err
-	}
-	defer way.Close()
-	f, err := way.Dir.OpenLock(".")
+	f, err := openLock(editLock)
 	if err != nil {
 		return f, err
 	}
@@ -155,6 +157,11 @@ func (d *draft) inDirectory(dir string) (kept bool, err error) {
 	if err := os.WriteFile(d.temp, text, 0o600); err != nil {
 		return false, err
 	}
+	// an editor that is left without saving does not touch the copy
+	untouched := time.Unix(0, 0)
+	if err := os.Chtimes(d.temp, untouched, untouched); err != nil {
+		return false, err
+	}
 	answers := bufio.NewReader(os.Stdin)
 	for {
 		if err := runEditor(d.temp); err != nil {
@@ -164,25 +171,47 @@ func (d *draft) inDirectory(dir string) (kept bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		if bytes.Equal(now, text) && d.old != nil {
-			fmt.Printf("%s: not changed\n", d.path)
+		info, err := os.Stat(d.temp)
+		if err != nil {
+			return false, err
+		}
+		if bytes.Equal(now, text) && (d.old != nil || info.ModTime().Equal(untouched)) {
+			fmt.Fprintf(stdout, "%s: not changed\n", d.path)
 			return false, nil
 		}
-		broken, faulty, err := d.check(now)
-		if err != nil {
+		choice, err := d.judge(now, answers)
+		switch {
+		case err != nil:
 			return true, err
-		}
-		if broken || faulty {
-			switch ask(answers, broken) {
-			case "e":
-				continue
-			case "x":
-				return false, errReported
-			case "": // nobody answers
-				return true, errReported
-			}
+		case choice == "e":
+			continue
+		case choice == "x":
+			return false, errReported
+		case choice == "": // nobody answers
+			return true, errReported
 		}
 		return d.save(now)
+	}
+}
+
+// judge says what becomes of the text: "s", it is saved; else see ask. Missing
+// instance parents, for which every session would be refused, can be made first.
+func (d *draft) judge(text []byte, answers *bufio.Reader) (choice string, err error) {
+	for {
+		c, faulty, err := d.check(text)
+		if err != nil {
+			return "", err
+		}
+		if c != nil && !faulty {
+			return "s", nil
+		}
+		missing := c != nil && slices.ContainsFunc(parents(c, true), func(p parent) bool { return absent(p.path) })
+		if choice = ask(answers, c == nil, missing); choice != "p" {
+			return choice, nil
+		}
+		if err := prepare(c, false); err != nil && !errors.Is(err, errReported) {
+			return "", err
+		}
 	}
 }
 
@@ -203,6 +232,9 @@ var beginning string
 // runEditor runs the administrator's editor. An interrupt is the editor's.
 func runEditor(path string) error {
 	command := strings.Fields(cmp.Or(os.Getenv("SUDO_EDITOR"), os.Getenv("VISUAL"), os.Getenv("EDITOR")))
+	if len(command) == 0 && !term.IsTerminal(int(os.Stdin.Fd())) {
+		return errors.New("there is no terminal here: set EDITOR to a program that needs none")
+	}
 	if len(command) == 0 {
 		for _, name := range []string{"editor", "vi", "nano"} {
 			if found, err := exec.LookPath(name); err == nil {
@@ -218,7 +250,7 @@ func runEditor(path string) error {
 	signal.Notify(interrupts, os.Interrupt)
 	defer signal.Stop(interrupts)
 	editor := exec.Command(command[0], append(command[1:], path)...)
-	editor.Stdin, editor.Stdout, editor.Stderr = os.Stdin, os.Stdout, os.Stderr
+	editor.Stdin, editor.Stdout, editor.Stderr = os.Stdin, stdout.file, os.Stderr
 	if err := editor.Run(); err != nil {
 		return fmt.Errorf("%s: %w: nothing is saved", command[0], err)
 	}
@@ -231,10 +263,11 @@ func (d *draft) whole(text []byte) (observe.Files, error) {
 	src := config.Source{Name: d.path, Data: text}
 	switch {
 	case !d.dropin:
-		if err != nil && !dirfd.IsNotExist(err) {
-			return files, err
+		if dirfd.IsNotExist(err) {
+			files.Dropins, err = observe.Dropins(d.conf, true)
 		}
 		files.Main = src
+		return files, err
 	case err != nil:
 		return files, fmt.Errorf("%w: a drop-in needs a main file: begin with `polyinst edit`", err)
 	default:
@@ -247,38 +280,44 @@ func (d *draft) whole(text []byte) (observe.Files, error) {
 	return files, nil
 }
 
-// check says what is wrong with the text: broken, it is no configuration; faulty,
-// it does not fit this machine.
-func (d *draft) check(text []byte) (broken, faulty bool, err error) {
+// check says what is wrong with the text: without a result it is no
+// configuration, or says another thing than is meant; misfit, it does not fit
+// this machine.
+func (d *draft) check(text []byte) (c *config.Config, misfit bool, err error) {
 	files, err := d.whole(text)
 	if err != nil {
-		return false, false, err
+		return nil, false, err
 	}
-	c, problems := config.Parse(files.Main, files.Dropins)
-	for _, p := range problems {
-		fmt.Fprintln(os.Stderr, p)
-	}
+	var problems config.Problems
+	c, problems = config.Parse(files.Main, files.Dropins)
+	tellProblems(problems)
 	if len(problems) > 0 {
-		return true, false, nil
+		return nil, false, nil
 	}
-	if r := polyinst.Clash(c); r != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", d.path, r)
-		return true, false, nil
+	if r := plan.Clash(c); r != nil {
+		at(config.Position{File: d.path}, pamstack.Error, "%v", r).tell()
+		return nil, false, nil
 	}
+	lists := checkLists(c)
 	remarks, err := checkMachine(c, files, d.conf)
-	for _, r := range remarks {
-		faulty = faulty || r.Level == pamstack.Error
-		fmt.Fprintln(os.Stderr, r)
+	for _, r := range slices.Concat(lists, remarks) {
+		r.tell()
 	}
-	return false, faulty, err
+	if hasError(lists, func(r remark) bool { return !r.passing }) {
+		return nil, false, err
+	}
+	return c, faulty(lists) || faulty(remarks), err
 }
 
-// ask asks what to do now: "e" edit, "x" give up, "s" save; empty where nobody
-// answers.
-func ask(answers *bufio.Reader, broken bool) string {
+// ask asks what to do now: "e" edit, "x" give up, "p" make the missing instance
+// parents, "s" save; empty where nobody answers.
+func ask(answers *bufio.Reader, broken, missing bool) string {
 	question := "e: edit again, x: give up, s: save all the same (sessions will be refused)? [e] "
-	if broken {
+	switch {
+	case broken:
 		question = "e: edit again, x: give up? [e] "
+	case missing:
+		question = "p: make the missing instance parents, " + question
 	}
 	for {
 		fmt.Fprint(os.Stderr, question)
@@ -292,8 +331,8 @@ func ask(answers *bufio.Reader, broken bool) string {
 			return "e"
 		case answer == "x" || answer == "q":
 			return "x"
-		case answer == "s" && !broken:
-			return "s"
+		case answer == "s" && !broken, answer == "p" && missing:
+			return answer
 		}
 	}
 }
@@ -320,7 +359,7 @@ func (d *draft) save(text []byte) (kept bool, err error) {
 	if err := replace(d.path, string(text), mode); err != nil {
 		return true, err
 	}
-	fmt.Printf("saved %s\n", d.path)
+	fmt.Fprintf(stdout, "saved %s\n", d.path)
 	files, err := observe.ConfigFiles(d.conf, true)
 	if err == nil {
 		err = accept(files)
@@ -328,6 +367,6 @@ func (d *draft) save(text []byte) (kept bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("it is not kept as the last good configuration: %w", err)
 	}
-	fmt.Printf("kept as the last good configuration: %s/%s\n", observe.StateDir, observe.LastGoodName())
+	sayKept(files)
 	return false, nil
 }

@@ -11,13 +11,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"golang.org/x/term"
+	"pam_polyinst/cmd/polyinst/internal/program"
 	"pam_polyinst/internal/apply"
-	"pam_polyinst/internal/dirfd"
-	"pam_polyinst/internal/live"
-	"pam_polyinst/internal/mntns"
-	"pam_polyinst/internal/program"
-	"pam_polyinst/internal/record"
-	"pam_polyinst/internal/terminal"
+	"pam_polyinst/internal/core/plan"
+	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/mntns"
+	"pam_polyinst/internal/kernel/nss"
+	"pam_polyinst/internal/sessions/live"
+	"pam_polyinst/internal/sessions/record"
 )
 
 func enterCommand() *cobra.Command {
@@ -26,7 +28,8 @@ func enterCommand() *cobra.Command {
 		Short: "run a command, as root, in the view of a session",
 		Long: `Enter joins the private namespace of USER's session, or the one that the process
 PID is in, and runs COMMAND there, or a shell. You stay root: what lies in the
-private directories, the user made. The exit status is that of COMMAND.
+private directories, the user made. The exit status is that of COMMAND. Say
+uid:UID or pid:PID where a number could be both.
 
 Only a namespace that pam_polyinst made is entered, and only if it is, seen from
 inside, what was recorded when it was made.`,
@@ -53,7 +56,8 @@ func realCommand() *cobra.Command {
 		Long: `Real leaves a private namespace: it joins the view of process 1 and runs COMMAND
 there, or a shell. The exit status is that of COMMAND.`,
 		Example: `  polyinst real
-  polyinst real -- ls -la /tmp`,
+  polyinst real -- ls -la /tmp
+  polyinst real -- polyinst enable sshd     as a login begins`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if n := cmd.ArgsLenAtDash(); n > 0 || n < 0 && len(args) > 0 {
 				return usageError{errors.New("a command stands behind `--`: polyinst real [-- COMMAND...]")}
@@ -99,15 +103,12 @@ func enter(whom string, command []string) error {
 	if err != nil {
 		return err
 	}
-	cwd, err := dirfd.Cwd()
-	if err != nil {
-		return err
-	}
+	cwd := apply.LookAtCwd()
 	store, err := record.Open()
 	if err != nil {
 		return err
 	}
-	r, err := store.Read(target.NS)
+	r, err := store.Read(target.Identity)
 	store.Close()
 	if err != nil || r == nil {
 		return errors.Join(fmt.Errorf("mnt:[%d] is not a namespace of ours", target.NS), err)
@@ -119,30 +120,63 @@ func enter(whom string, command []string) error {
 	if err := ns.Enter(); err != nil {
 		return err
 	}
-	if err := r.Agrees(outside); err != nil {
+	if err := r.VerifyInside(outside); err != nil {
 		return fmt.Errorf("mnt:[%d] is not entered: %w", r.NS, err)
 	}
 	ns.Close()
-	if err := goTo(cwd, *r); err != nil {
+	if err := goTo(cwd, plan.Left{Own: r.Paths()}); err != nil {
 		return err
 	}
 	return become(command, fmt.Sprintf("root in the view of %s's session", plain(r.User)))
 }
 
-// choose finds the namespace that is meant. Several of one user's are as good as
-// one if they show the same instances; then it is the newest.
+// choose finds the namespace that is meant: by the name of an account, uid:UID,
+// pid:PID, or the bare number of a process where no account is called so.
 func choose(all []live.Namespace, whom string) (live.Namespace, error) {
-	if pid, err := strconv.Atoi(whom); err == nil {
-		for _, n := range all {
-			if slices.Contains(n.PIDs, pid) {
-				return n, nil
-			}
+	if number, ok := strings.CutPrefix(whom, "pid:"); ok {
+		pid, err := strconv.Atoi(number)
+		if err != nil {
+			return live.Namespace{}, usageError{fmt.Errorf("%q: behind pid: there is no number of a process", whom)}
 		}
-		return live.Namespace{}, fmt.Errorf("process %d is in no namespace of ours; `polyinst list` shows who is", pid)
+		return ofProcess(all, pid)
 	}
+	if number, ok := strings.CutPrefix(whom, "uid:"); ok {
+		uid, err := strconv.ParseUint(number, 10, 32)
+		if err != nil {
+			return live.Namespace{}, usageError{fmt.Errorf("%q: behind uid: there is no number of an account", whom)}
+		}
+		return newest(all, whom, func(n live.Namespace) bool { return uint64(n.UID) == uid })
+	}
+	if pid, err := strconv.Atoi(whom); err == nil {
+		account, err := nss.User(whom)
+		n, none := ofProcess(all, pid)
+		switch {
+		case nss.IsUnknown(err):
+			return n, none
+		case err != nil:
+			return live.Namespace{}, err
+		case none == nil:
+			return live.Namespace{}, fmt.Errorf("%s is an account and a process: say uid:%s or pid:%d", whom, account.Uid, pid)
+		}
+	}
+	return newest(all, whom, func(n live.Namespace) bool { return n.User == whom })
+}
+
+func ofProcess(all []live.Namespace, pid int) (live.Namespace, error) {
+	for _, n := range all {
+		if slices.Contains(n.PIDs, pid) {
+			return n, nil
+		}
+	}
+	return live.Namespace{}, fmt.Errorf("process %d is in no namespace of ours; `polyinst list` shows who is", pid)
+}
+
+// newest is the newest of somebody's namespaces. Several are as good as one if
+// they show the same instances.
+func newest(all []live.Namespace, whom string, is func(live.Namespace) bool) (live.Namespace, error) {
 	var own []live.Namespace
 	for _, n := range all {
-		if n.User == whom {
+		if is(n) {
 			own = append(own, n)
 		}
 	}
@@ -179,27 +213,24 @@ func openOne(pids []int, r record.Record) (mntns.Set, error) {
 	return nil, fmt.Errorf("mnt:[%d]: no process is in it any more, or it belongs to another user namespace", r.NS)
 }
 
-// goTo goes to the working directory in the new view, as a user's session would:
+// goTo goes to the working directory in the new view, as root's session would:
 // never to a directory that only has the same path.
-func goTo(old dirfd.Dir, r record.Record) error {
-	var paths []string
-	for _, p := range r.Polydirs {
-		paths = append(paths, p.Path)
-	}
-	const notRoot = 1 // root would keep the old one, which is not in this view
-	dir, err := apply.WorkingDir(old, paths, notRoot)
+func goTo(old apply.Cwd, left plan.Left) error {
+	at, err := apply.WorkingDir(old, left)
 	if err != nil {
 		return err
 	}
-	f := os.NewFile(uintptr(dir.FD()), dir.Path())
-	defer f.Close()
-	return f.Chdir()
+	if at.Left != "" {
+		fmt.Fprintln(os.Stderr, "polyinst:", at.Left)
+	}
+	defer at.Close()
+	return at.Dir.Enter()
 }
 
 // become runs the command, or a shell, in place of this process.
 func become(command []string, where string) error {
 	if len(command) == 0 {
-		if terminal.Is(os.Stderr.Fd()) {
+		if term.IsTerminal(int(os.Stderr.Fd())) {
 			fmt.Fprintf(os.Stderr, "polyinst: %s; exit leaves it\n", where)
 		}
 		command = []string{"/bin/sh"}
@@ -232,6 +263,20 @@ func host(command []string) error {
 	return become(command, "root in the host's view")
 }
 
+// recordOf is the record of the namespace that this process is in.
+func recordOf(store record.Store, own mntns.ID) (*record.Record, error) {
+	root, err := dirfd.Root()
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	st, err := root.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return store.Of(mntns.Identify(own, st))
+}
+
 // leave goes from a namespace into that of process 1.
 func leave(ns mntns.NS, own mntns.ID) error {
 	same, err := ns.SameUserNamespace()
@@ -245,7 +290,7 @@ func leave(ns mntns.NS, own mntns.ID) error {
 	if err != nil {
 		return err
 	}
-	r, err := store.Read(own)
+	r, err := recordOf(store, own)
 	store.Close()
 	if err != nil {
 		return err
@@ -261,15 +306,12 @@ func leave(ns mntns.NS, own mntns.ID) error {
 		return err
 	}
 	defer others.Close()
-	cwd, err := dirfd.Cwd()
-	if err != nil {
-		return err
-	}
+	cwd := apply.LookAtCwd()
 	if err := others.Enter(); err != nil {
 		return err
 	}
 	if err := ns.Enter(); err != nil {
 		return err
 	}
-	return goTo(cwd, *r)
+	return goTo(cwd, plan.Left{Covers: r.Covers()})
 }

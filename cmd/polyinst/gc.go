@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -9,25 +11,26 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"pam_polyinst/internal/config"
-	"pam_polyinst/internal/reap"
+	"pam_polyinst/internal/apply"
+	"pam_polyinst/internal/core/config"
+	"pam_polyinst/internal/gc"
+	"pam_polyinst/internal/observe"
 )
 
 func gcCommand() *cobra.Command {
-	var conf, olderThan string
+	var conf, olderThan, orphanedFor, filesOlder string
+	var files time.Duration
 	var asJSON bool
-	var options reap.Options
+	var options gc.Options
 	cmd := &cobra.Command{
 		Use:   "gc",
 		Short: "remove the instances that no session uses any more",
-		Long: `Gc removes tmpdir instances whose session has ended, what a crash left half
-made, and the records of namespaces that are gone. It never touches what a
-session uses. A persistent instance goes only by --orphans, if its account is
-gone, or by --older-than, if nobody has opened it for so long: the data in it
-with it. Look first, with --dry-run.`,
-		Example: `  polyinst gc --dry-run
+		Long: `Gc removes tmpdir instances of sessions that have ended, what a crash left half
+made, and old records; never what a session uses. Persistent instances, with
+their data, it removes by --orphans (the account is gone) and --older-than only.`,
+		Example: `  polyinst gc
   polyinst gc --orphans --dry-run
-  polyinst gc --older-than 90d --dry-run`,
+  polyinst gc --files-older-than 10d`,
 		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := needUID0("gc"); err != nil {
@@ -39,14 +42,36 @@ with it. Look first, with --dry-run.`,
 					return usageError{fmt.Errorf("--older-than: %w", err)}
 				}
 			}
-			return gc(conf, options, asJSON)
+			for _, flag := range []string{"orphaned-for", "reused-uids", "yes"} {
+				if cmd.Flags().Changed(flag) && !options.Orphans {
+					return usageError{fmt.Errorf("--%s: only with --orphans", flag)}
+				}
+			}
+			if orphanedFor != "0d" { // gone just now
+				var err error
+				if options.OrphanedFor, err = parseAge(orphanedFor); err != nil {
+					return usageError{fmt.Errorf("--orphaned-for: %w", err)}
+				}
+			}
+			if cmd.Flags().Changed("files-older-than") {
+				var err error
+				if files, err = parseAge(filesOlder); err != nil {
+					return usageError{fmt.Errorf("--files-older-than: %w", err)}
+				}
+			}
+			return collect(conf, options, files, asJSON)
 		},
 	}
 	confFlag(cmd, &conf)
 	cmd.Flags().BoolVar(&options.DryRun, "dry-run", false, "only say what would be removed")
 	cmd.Flags().BoolVar(&options.Orphans, "orphans", false, "also persistent instances whose account is gone")
-	cmd.Flags().StringVar(&olderThan, "older-than", "", "also persistent instances that nobody opened for an `AGE` such as 90d")
+	cmd.Flags().StringVar(&orphanedFor, "orphaned-for", "30d", "with --orphans: unopened for `AGE`")
+	cmd.Flags().BoolVar(&options.Reused, "reused-uids", false, "with --orphans: also if the uid is reused")
+	cmd.Flags().BoolVar(&options.Many, "yes", false, "with --orphans: even if they are many")
+	cmd.Flags().StringVar(&olderThan, "older-than", "", "also instances unopened for an `AGE`, as 90d")
+	cmd.Flags().StringVar(&filesOlder, "files-older-than", "", "also old files, which nobody used for an `AGE`")
 	jsonFlag(cmd, &asJSON)
+	quietFlag(cmd)
 	return cmd
 }
 
@@ -71,6 +96,13 @@ type collected struct {
 	DryRun  bool      `json:"dry_run"`
 	Removed []verdict `json:"removed"` // or, in a dry run, what would be
 	Kept    []verdict `json:"kept"`
+	LeftOut []verdict `json:"left_out"` // parents that their users keep us from looking at
+	Aged    []aged    `json:"aged"`     // instances in which there was something old
+}
+
+type aged struct {
+	Path    string `json:"path"`
+	Entries int    `json:"entries"`
 }
 
 type verdict struct {
@@ -78,7 +110,7 @@ type verdict struct {
 	Reason string `json:"reason"`
 }
 
-func gc(conf string, options reap.Options, asJSON bool) error {
+func collect(conf string, options gc.Options, files time.Duration, asJSON bool) error {
 	c, _, broken := load(conf, true)
 	if broken != nil {
 		// what live records name can be collected all the same
@@ -88,7 +120,7 @@ func gc(conf string, options reap.Options, asJSON bool) error {
 		fmt.Fprintln(os.Stderr, "polyinst: without a configuration only the parents of recorded sessions are looked at")
 		c = &config.Config{}
 	}
-	out := collected{Schema: schema, DryRun: options.DryRun, Removed: []verdict{}, Kept: []verdict{}}
+	out := collected{Schema: schema, DryRun: options.DryRun, Removed: []verdict{}, Kept: []verdict{}, LeftOut: []verdict{}, Aged: []aged{}}
 	verb := "removed"
 	if options.DryRun {
 		verb = "would remove"
@@ -97,7 +129,7 @@ func gc(conf string, options reap.Options, asJSON bool) error {
 	say := func(format string, args ...any) {
 		progress.hide()
 		if !asJSON {
-			fmt.Printf(format, args...)
+			fmt.Fprintf(stdout, format, args...)
 		}
 	}
 	options.Begin = func(total int) { progress.total = total }
@@ -111,12 +143,28 @@ func gc(conf string, options reap.Options, asJSON bool) error {
 		out.Kept = append(out.Kept, verdict{path, why})
 		say("kept %s: %s\n", plain(path), why)
 	}
-	var where []reap.Parent
-	for _, p := range parents(c, false) {
-		where = append(where, reap.Parent{Path: p.path, Prefix: p.prefix})
+	options.LeftOut = func(path, why string) {
+		out.LeftOut = append(out.LeftOut, verdict{path, why})
+		progress.hide()
+		sayLeftOut(path, why)
 	}
-	err := reap.Collect(where, options)
+	where := places(c)
+	err := gc.Collect(where, options)
+	if files > 0 {
+		err = errors.Join(err, gc.Age(where, files, options.DryRun, progress.entry, func(path string, entries int) {
+			out.Aged = append(out.Aged, aged{path, entries})
+			say("%s %s of %s\n", verb, number(entries, "old entry"), plain(path))
+		}, func(_ string, err error) {
+			// what a user did was told by Collect
+			if _, ok := observe.IsUsersDoing(err); !ok {
+				fmt.Fprintln(os.Stderr, "polyinst:", words(err))
+			}
+		}))
+	}
 	progress.hide()
+	if !options.DryRun {
+		noteRun("gc", lastGCFile, lastGC{ended(err), len(out.Removed)})
+	}
 	if asJSON {
 		err = errors.Join(err, printJSON(out))
 	} else {
@@ -129,4 +177,63 @@ func gc(conf string, options reap.Options, asJSON bool) error {
 		return errReported
 	}
 	return nil
+}
+
+// lastRun is what is known of the last run of a command, for status and metrics.
+type lastRun struct {
+	At    time.Time `json:"at"`
+	Error string    `json:"error"` // empty: it came to its end
+}
+
+// lastGC is that of gc.
+type lastGC struct {
+	lastRun
+	Removed int `json:"removed"`
+}
+
+const (
+	lastGCFile      = "last-gc.json"
+	lastPrepareFile = "last-prepare.json"
+)
+
+// ended is a run that ends now.
+func ended(err error) lastRun {
+	last := lastRun{At: time.Now().Truncate(time.Second)}
+	if err != nil {
+		last.Error = cmp.Or(words(err), "it had a problem, told on standard error")
+	}
+	return last
+}
+
+// noteRun keeps what a run has done. That it cannot is said, and is no failure of the
+// run.
+func noteRun(command, file string, last any) {
+	raw, err := json.Marshal(last)
+	if err == nil {
+		err = apply.KeepState(observe.StateDir, file, append(raw, '\n'))
+	}
+	if err != nil {
+		tell("that %s has run is not kept: %s", command, words(err))
+	}
+}
+
+// readLastRun reads it; false: the command has never run.
+func readLastRun(file string, last any) bool {
+	raw, err := os.ReadFile(observe.StateDir + "/" + file)
+	return err == nil && json.Unmarshal(raw, last) == nil
+}
+
+// places are the instance parents of the configuration.
+func places(c *config.Config) []gc.Parent {
+	var out []gc.Parent
+	for _, p := range parents(c, false) {
+		out = append(out, gc.Parent{Path: p.path, Prefix: p.prefix})
+	}
+	return out
+}
+
+// sayLeftOut tells of a parent in a home that its user keeps us from looking
+// at. It is no failure: they could make every run of root's fail.
+func sayLeftOut(path, why string) {
+	fmt.Fprintf(os.Stderr, "polyinst: instance parent %s is left out: %s\n", plain(path), printable(why))
 }

@@ -1,18 +1,20 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
-	"os/user"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"pam_polyinst/internal/live"
-	"pam_polyinst/internal/reap"
-	"pam_polyinst/internal/record"
+	"pam_polyinst/internal/gc"
+	"pam_polyinst/internal/kernel/nss"
+	"pam_polyinst/internal/observe"
+	"pam_polyinst/internal/sessions/live"
+	"pam_polyinst/internal/sessions/record"
 )
 
 func listCommand() *cobra.Command {
@@ -52,24 +54,26 @@ func jsonFlag(cmd *cobra.Command, asJSON *bool) {
 
 // namespaceJSON and the types below are the schema of list --json.
 type namespaceJSON struct {
-	Namespace uint64        `json:"namespace"`
-	User      string        `json:"user"`
-	UID       uint32        `json:"uid"`
-	Service   string        `json:"service"`
-	TTY       string        `json:"tty"`
-	RHost     string        `json:"rhost"`
-	Since     string        `json:"since"`
-	Scope     string        `json:"scope"`
-	PIDs      []int         `json:"pids"`
-	Polydirs  []polydirJSON `json:"polydirs"`
+	Namespace uint64 `json:"namespace"`
+	User      string `json:"user"`
+	UID       uint32 `json:"uid"`
+	Service   string `json:"service"`
+	TTY       string `json:"tty"`
+	RHost     string `json:"rhost"`
+	Since     string `json:"since"`
+	Scope     string `json:"scope"`
+	// what opened it: "ready", or "forked" and why no ready worker did
+	Worker   string        `json:"worker"`
+	PIDs     []int         `json:"pids"`
+	Polydirs []polydirJSON `json:"polydirs"`
 }
 
 type polydirJSON struct {
 	Path     string  `json:"path"`
 	Method   string  `json:"method"`
-	Instance *string `json:"instance"` // null: a tmpfs
+	Instance *string `json:"instance"` // null: it has no path in the host's view
 	Covered  bool    `json:"covered"`
-	// entries of the public directory that were mounted in the instance
+	// entries of the public directory that are mounted in the instance
 	Keep []string `json:"keep"`
 }
 
@@ -79,7 +83,7 @@ func namespaces() ([]live.Namespace, error) {
 		return nil, err
 	}
 	defer store.Close()
-	return live.Namespaces(store, func(err error) { fmt.Fprintln(os.Stderr, "polyinst:", err) })
+	return live.Namespaces(store, func(err error) { fmt.Fprintln(os.Stderr, "polyinst:", words(err)) })
 }
 
 func listNamespaces(asJSON bool) error {
@@ -101,12 +105,12 @@ func listNamespaces(asJSON bool) error {
 		fmt.Fprintln(os.Stderr, "polyinst: no process is in a private namespace")
 		return nil
 	}
-	t := table{head: []string{"USER", "SERVICE", "SINCE", "SCOPE", "PID", "PROCS", "POLYDIR", "INSTANCE"}}
+	t := table{head: []string{"USER", "SERVICE", "SINCE", "SCOPE", "PID", "PROCS", "WORKER", "POLYDIR", "INSTANCE"}}
 	for _, n := range all {
 		j := toJSON(n)
-		who := []string{plain(j.User), plain(j.Service), since(n.Opened), j.Scope, strconv.Itoa(n.PIDs[0]), strconv.Itoa(len(n.PIDs))}
+		who := []string{plain(j.User), plain(j.Service), since(n.Opened), j.Scope, strconv.Itoa(n.PIDs[0]), strconv.Itoa(len(n.PIDs)), worker(n)}
 		for _, p := range j.Polydirs {
-			instance := "tmpfs"
+			instance := p.Method
 			if p.Instance != nil {
 				instance = plain(*p.Instance)
 			}
@@ -114,10 +118,10 @@ func listNamespaces(asJSON bool) error {
 				instance += " with " + plain(strings.Join(p.Keep, " "))
 			}
 			if !p.Covered {
-				instance += " (not mounted any more)"
+				instance += " (not shown there any more)"
 			}
 			t.add(append(who, plain(p.Path), instance)...)
-			who = make([]string, len(who))
+			who = append(who[:1:1], make([]string, len(who)-1)...)
 		}
 	}
 	t.print()
@@ -126,12 +130,12 @@ func listNamespaces(asJSON bool) error {
 
 func toJSON(n live.Namespace) namespaceJSON {
 	j := namespaceJSON{Namespace: uint64(n.NS), User: n.User, UID: n.UID, Service: n.Service, TTY: n.TTY, RHost: n.RHost,
-		Since: time.Unix(n.Opened, 0).UTC().Format(time.RFC3339), Scope: scope(n), PIDs: n.PIDs, Polydirs: []polydirJSON{}}
+		Since: time.Unix(n.Opened, 0).UTC().Format(time.RFC3339), Scope: scope(n), Worker: n.Worker, PIDs: n.PIDs, Polydirs: []polydirJSON{}}
+	kept := n.Kept()
 	for i, p := range n.Polydirs {
-		out := polydirJSON{Path: p.Path, Method: p.Method, Covered: n.Covered[i], Keep: append([]string{}, p.Keep...)}
-		if p.Parent != "" {
-			instance := p.Parent + "/" + p.Name
-			out.Instance = &instance
+		out := polydirJSON{Path: p.Path, Method: p.Method, Covered: n.Covered[i], Keep: append([]string{}, kept[i]...)}
+		if host := p.OnHost(); host != "" {
+			out.Instance = &host
 		}
 		j.Polydirs = append(j.Polydirs, out)
 	}
@@ -143,6 +147,12 @@ func scope(n live.Namespace) string {
 		return "user"
 	}
 	return "session"
+}
+
+// worker is what opened the namespace, without the reason, which --json has.
+func worker(n live.Namespace) string {
+	by, _, _ := strings.Cut(n.Worker, ":")
+	return cmp.Or(plain(by), "-") // an older version did
 }
 
 // since is a time of today, or a day.
@@ -157,7 +167,7 @@ func since(seconds int64) string {
 // instanceJSON is the schema of list --instances --json.
 type instanceJSON struct {
 	Path     string     `json:"path"`
-	User     *string    `json:"user"` // null: not recorded, shared, or the account is gone
+	User     *string    `json:"user"` // null: not recorded, shared, or the account is gone or cannot be told
 	UID      *uint32    `json:"uid"`  // null: not recorded
 	Shared   bool       `json:"shared"`
 	Owner    uint32     `json:"owner"`
@@ -169,7 +179,8 @@ type instanceJSON struct {
 	LastOpen *string    `json:"last_open"` // null: not recorded
 	Quota    *quotaJSON `json:"quota"`     // null: no limit
 	State    string     `json:"state"`
-	Reason   string     `json:"reason"` // why it is stale
+	Holder   *int       `json:"holder"` // in use: a process in whose namespace it is shown
+	Reason   string     `json:"reason"` // why it is stale or unknown, or not of use to its account as it is
 }
 
 // quotaJSON is what the filesystem counts, and lets an instance have at most; 0
@@ -186,10 +197,17 @@ func listInstances(conf string, sizes, asJSON bool) error {
 	if err != nil {
 		return err
 	}
+	holders, err := gc.Holders(all)
+	if err != nil {
+		return err
+	}
 	out := []instanceJSON{}
 	progress := newProgress("summing up", len(all))
 	for _, i := range all {
 		j := describe(i)
+		if pid := holders[i.Name]; pid > 0 && i.State == gc.InUse {
+			j.Holder = &pid
+		}
 		if sizes {
 			if u, err := i.Usage(progress.entry); err != nil {
 				j.Partial = true
@@ -218,30 +236,30 @@ func listInstances(conf string, sizes, asJSON bool) error {
 	return err
 }
 
-// instances are those in all parents of the configuration; broken tells that
-// some could not be looked at, which was said.
-func instances(conf string) (all []reap.Instance, broken bool, err error) {
+// instances are those in all parents of the configuration; broken says that
+// some could not be looked at through a fault of the machine, which was told.
+func instances(conf string) (all []gc.Instance, broken bool, err error) {
 	c, _, err := load(conf, true)
 	if err != nil {
 		return nil, false, err
 	}
-	var where []reap.Parent
-	for _, p := range parents(c, false) {
-		where = append(where, reap.Parent{Path: p.path, Prefix: p.prefix})
-	}
-	all, err = reap.Instances(where, func(err error) {
+	all, err = gc.Instances(places(c), func(path string, err error) {
+		if why, ok := observe.IsUsersDoing(err); ok {
+			sayLeftOut(path, why)
+			return
+		}
 		broken = true
-		fmt.Fprintln(os.Stderr, "polyinst:", err)
+		fmt.Fprintln(os.Stderr, "polyinst:", words(err))
 	})
 	return all, broken, err
 }
 
-func describe(i reap.Instance) instanceJSON {
+func describe(i gc.Instance) instanceJSON {
 	j := instanceJSON{Path: i.Path(), Shared: i.Shared, Owner: i.Stat.UID, Group: i.Stat.GID,
 		Mode: fmt.Sprintf("%04o", i.Stat.Mode), State: string(i.State), Reason: i.Why}
 	if i.Recorded {
 		j.UID = &i.UID
-		if u, err := user.LookupId(strconv.FormatUint(uint64(i.UID), 10)); err == nil {
+		if u, err := nss.UserID(i.UID); err == nil && !i.Another {
 			j.User = &u.Username
 		}
 	}
@@ -255,9 +273,17 @@ func describe(i reap.Instance) instanceJSON {
 	return j
 }
 
-func printInstances(out []instanceJSON, all []reap.Instance, sizes bool) {
-	t := table{head: []string{"USER", "OWNER", "MODE", "SIZE", "OPENED", "STATE", "INSTANCE"}, dim: map[int]bool{}}
-	var total uint64
+func printInstances(out []instanceJSON, all []gc.Instance, sizes bool) {
+	t, total := instanceTable(out, all, sizes)
+	t.print()
+	if sizes && len(out) > 1 {
+		fmt.Fprintf(stdout, "%d instances, %s\n", len(out), bytesText(total))
+	}
+}
+
+// instanceTable is a row for each instance, and what all of them take.
+func instanceTable(out []instanceJSON, all []gc.Instance, sizes bool) (t table, total uint64) {
+	t = table{head: []string{"USER", "OWNER", "MODE", "SIZE", "OPENED", "STATE", "INSTANCE"}, dim: map[int]bool{}}
 	for n, j := range out {
 		who, size, age, state := "-", "-", "-", j.State
 		switch {
@@ -281,16 +307,16 @@ func printInstances(out []instanceJSON, all []reap.Instance, sizes bool) {
 		if !all[n].LastOpen.IsZero() {
 			age = ageText(time.Since(all[n].LastOpen)) + " ago"
 		}
+		if j.Holder != nil {
+			state += fmt.Sprintf(" by process %d", *j.Holder)
+		}
 		if j.Reason != "" {
 			state += ": " + j.Reason
 		}
-		t.dim[n] = j.State == string(reap.Foreign)
+		t.dim[n] = j.State == string(gc.Foreign)
 		t.add(who, strconv.FormatUint(uint64(j.Owner), 10), j.Mode, size, age, state, plain(j.Path))
 	}
-	t.print()
-	if sizes && len(out) > 1 {
-		fmt.Printf("%d instances, %s\n", len(out), bytesText(total))
-	}
+	return t, total
 }
 
 // quotaText is what an instance takes of what it may take.

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"pam_polyinst/internal/config"
-	"pam_polyinst/internal/dirfd"
+	"pam_polyinst/internal/core/config"
 	"pam_polyinst/internal/observe"
 )
 
@@ -29,16 +29,17 @@ const (
 var errReported = errors.New("")
 
 func main() {
+	if os.Getenv("PATH") == "" { // as under env -i: getent and journalctl are looked for
+		_ = os.Setenv("PATH", plainPath)
+	}
 	os.Exit(run(os.Args[1:]))
 }
 
 func run(args []string) int {
 	root := &cobra.Command{
-		Use:   "polyinst",
-		Short: "private directories per session: check, prepare, look, clean up",
-		Example: `  polyinst check --pam       is all as it must be?
-  polyinst explain alice     what would alice's session get, and why?
-  polyinst list              who is in which private directories?`,
+		Use:               "polyinst",
+		Short:             "private directories per session: check, prepare, look, clean up",
+		Example:           `polyinst COMMAND [flags] [arguments]`,
 		Version:           version,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
@@ -46,15 +47,26 @@ func run(args []string) int {
 		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
+	cobra.AddTemplateFunc("optionalValues", optionalValues)
 	root.SetHelpTemplate(helpTemplate)
 	root.SetUsageTemplate(helpTemplate)
 	root.SetHelpCommand(helpCommand(root))
 	root.SetArgs(args)
 	usage := false
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { usage = true; return flagError(cmd, err) })
-	root.AddCommand(checkCommand(), editCommand(), explainCommand(), tryCommand(), prepareCommand(), listCommand(), enterCommand(),
-		realCommand(), gcCommand(), metricsCommand(), convertCommand(), completionCommand())
+	root.AddCommand(enableCommand(), confirmCommand(), disableCommand(), statusCommand(), doctorCommand(), rehearseCommand(), rollbackCommand(),
+		checkCommand(), editCommand(), explainCommand(), tryCommand(), prepareCommand(), renameCommand(), listCommand(), enterCommand(),
+		realCommand(), gcCommand(), metricsCommand(), reportCommand(), watchCommand(), serveCommand(), serveWorkerCommand(), convertCommand(), completionCommand())
+	complete(root)
+	root.SetOut(stdout)
 	err := root.Execute()
+	if lost := stdout.finish(); lost != nil {
+		if err == nil || errors.Is(err, errReported) {
+			err = lost
+		} else {
+			err = fmt.Errorf("%w; %w", err, lost)
+		}
+	}
 	switch {
 	case err == nil:
 		return 0
@@ -75,20 +87,31 @@ func init() { cobra.EnableCommandSorting = false } // they stand in the order in
 // TestHelp holds that.
 const helpTemplate = `{{with .Long}}{{. | trimTrailingWhitespaces}}
 
-{{end}}Usage: {{if .HasAvailableSubCommands}}polyinst COMMAND [flags] [arguments]
+{{end}}{{if .HasAvailableSubCommands}}Usage: {{.Example}}
 
 {{range .Commands}}{{if .IsAvailableCommand}}  {{rpad .Name 11}}{{.Short}}
-{{end}}{{end}}{{else}}{{.UseLine}}
-{{end}}{{if .HasExample}}
-{{if .HasAvailableSubCommands}}{{else}}Examples:
-{{end}}{{.Example}}
-{{end}}{{if .HasAvailableSubCommands}}
-polyinst COMMAND --help says more about a command, polyinst(8) all.
-Exit status: 0 all is well, 1 something is not, 2 the command line is wrong.
-{{else if .HasAvailableLocalFlags}}
+{{end}}{{end}}
+--help of a COMMAND says more. Exit status: 0 well, 1 something is not, 2 usage.
+{{else}}Usage: {{.UseLine}}
+{{if .HasExample}}
+Examples:
+{{.Example}}
+{{end}}{{if .HasAvailableLocalFlags}}
 Flags:
-{{.LocalFlags.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}
-{{end}}`
+{{.LocalFlags.FlagUsagesWrapped 80 | optionalValues | trimTrailingWhitespaces}}
+{{end}}{{end}}`
+
+// optionalValues writes a flag whose value can be left out as the manual does,
+// --pam[=DIR], in as many columns.
+func optionalValues(usages string) string {
+	return valueLeftOut.ReplaceAllStringFunc(usages, func(s string) string {
+		m := valueLeftOut.FindStringSubmatch(s)
+		flag := m[1] + "[=" + m[2] + "]"
+		return flag + strings.Repeat(" ", max(0, len(s)-len(flag)))
+	})
+}
+
+var valueLeftOut = regexp.MustCompile(`(--[a-z-]+) ([A-Z]+)\[="[^"]*"\]`)
 
 // helpCommand is "polyinst help COMMAND".
 func helpCommand(root *cobra.Command) *cobra.Command {
@@ -114,15 +137,17 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 
 func completionCommand() *cobra.Command {
 	shells := map[string]func(*cobra.Command) error{
-		"bash": func(root *cobra.Command) error { return root.GenBashCompletionV2(os.Stdout, true) },
-		"zsh":  func(root *cobra.Command) error { return root.GenZshCompletion(os.Stdout) },
-		"fish": func(root *cobra.Command) error { return root.GenFishCompletion(os.Stdout, true) },
+		"bash": func(root *cobra.Command) error { return root.GenBashCompletionV2(stdout, true) },
+		"zsh":  func(root *cobra.Command) error { return root.GenZshCompletion(stdout) },
+		"fish": func(root *cobra.Command) error { return root.GenFishCompletion(stdout, true) },
 	}
 	return &cobra.Command{
-		Use:   "completion bash|zsh|fish",
-		Short: "print what makes the shell complete commands and names",
-		Long:  `Completion prints a script for the shell. The packages install all three.`,
+		Use:    "completion bash|zsh|fish",
+		Hidden: true, // it is for packages
+		Short:  "print what makes the shell complete commands and names",
+		Long:   `Completion prints a script for the shell. The packages install all three.`,
 		Example: `  polyinst completion bash > /etc/bash_completion.d/polyinst
+  polyinst completion zsh > "${fpath[1]}/_polyinst"
   source <(polyinst completion bash)        in this shell only`,
 		ValidArgs: []string{"bash", "zsh", "fish"},
 		Args: func(_ *cobra.Command, args []string) error {
@@ -135,9 +160,20 @@ func completionCommand() *cobra.Command {
 	}
 }
 
-// words is an error without the name of the check that found it: that a path is
-// not to be trusted, its reason says.
-func words(err error) string { return strings.TrimPrefix(err.Error(), "trust ") }
+// words is an error for people. Several errors are as many lines, and nothing in one
+// of them makes another line: a path may be one that a user chose.
+func words(err error) string {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		var texts, lines []string
+		for _, e := range several.Unwrap() {
+			texts, lines = append(texts, e.Error()), append(lines, words(e))
+		}
+		if strings.Join(texts, "\n") == err.Error() { // errors.Join
+			return strings.Join(lines, "\n")
+		}
+	}
+	return printable(err.Error())
+}
 
 // usageError is a wrong command line.
 type usageError struct{ error }
@@ -196,13 +232,6 @@ func users(_ *cobra.Command, args []string, begin string) ([]string, cobra.Shell
 	return out, cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeUsers completes a flag's value with the name of an account.
-func completeUsers(cmd *cobra.Command, flag string) {
-	_ = cmd.RegisterFlagCompletionFunc(flag, func(c *cobra.Command, _ []string, begin string) ([]string, cobra.ShellCompDirective) {
-		return users(c, nil, begin)
-	})
-}
-
 func atMostOne(_ *cobra.Command, args []string) error {
 	if len(args) > 1 {
 		return usageError{fmt.Errorf("one file at most, not %d", len(args))}
@@ -220,9 +249,7 @@ func none(_ *cobra.Command, args []string) error {
 // load reads and checks the configuration, and prints what is wrong with it.
 func load(conf string, trusted bool) (*config.Config, observe.Files, error) {
 	c, files, problems, err := read(conf, trusted)
-	for _, p := range problems {
-		fmt.Fprintln(os.Stderr, p.Error())
-	}
+	tellProblems(problems)
 	if len(problems) > 0 {
 		return nil, files, errReported
 	}
@@ -233,11 +260,8 @@ func load(conf string, trusted bool) (*config.Config, observe.Files, error) {
 // is why it cannot be read at all.
 func read(conf string, trusted bool) (*config.Config, observe.Files, config.Problems, error) {
 	files, err := observe.ConfigFiles(conf, trusted)
-	if dirfd.IsNotExist(err) && conf == "" {
-		return nil, files, nil, fmt.Errorf("there is no configuration: %s/namespace.conf does not exist: begin with `polyinst edit`, or with `polyinst convert` if this machine uses pam_namespace", observe.ConfigDir)
-	}
 	if err != nil {
-		return nil, files, nil, err
+		return nil, files, nil, observe.NoConfiguration(err, conf)
 	}
 	c, problems := config.Parse(files.Main, files.Dropins)
 	return c, files, problems, nil

@@ -6,13 +6,21 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
-	"pam_polyinst/internal/reap"
+	"pam_polyinst/cmd/polyinst/internal/modulelog"
+	"pam_polyinst/cmd/polyinst/internal/pamstack"
+	"pam_polyinst/internal/core/config"
+	"pam_polyinst/internal/gc"
+	"pam_polyinst/internal/kernel/wire"
+	"pam_polyinst/internal/observe"
+	"pam_polyinst/internal/sessions/live"
 )
 
 func metricsCommand() *cobra.Command {
@@ -22,24 +30,27 @@ func metricsCommand() *cobra.Command {
 		Use:   "metrics",
 		Short: "print numbers for Prometheus",
 		Long: `Metrics prints what list shows as numbers in Prometheus' text format, for the
-textfile collector of the node exporter. Where the configuration is broken,
-polyinst_config_problems says so, and of instances nothing is said.`,
+textfile collector of the node exporter. polyinst_config_problems counts what
+refuses sessions, as check does. Where the configuration itself is broken, of
+instances nothing is said.`,
 		Example: `  polyinst metrics
+  polyinst metrics --sizes
   polyinst metrics --output /var/lib/prometheus/node-exporter/polyinst.prom`,
 		Args: none,
 		RunE: func(*cobra.Command, []string) error {
 			if err := needUID0("metrics"); err != nil {
 				return err
 			}
-			text, err := metrics(conf, sizes)
+			text, faults, err := metrics(conf, sizes)
 			if err != nil {
 				return err
 			}
 			if output == "" {
-				fmt.Print(text)
-				return nil
+				_, err = fmt.Fprint(stdout, text)
+			} else {
+				err = replace(output, text, 0o644)
 			}
-			return replace(output, text, 0o644)
+			return errors.Join(err, faults)
 		},
 	}
 	confFlag(cmd, &conf)
@@ -78,48 +89,87 @@ func label(pairs ...string) string {
 	return "{" + strings.Join(parts, ",") + "}"
 }
 
-func metrics(conf string, sizes bool) (string, error) {
+// metrics are the numbers, and what is wrong with the machine so that some are
+// too low: one parent that cannot be looked at hides nothing of the others.
+func metrics(conf string, sizes bool) (numbers string, faults, err error) {
 	all, err := namespaces()
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	sessions := family{"polyinst_namespaces", "Live private namespaces.", map[string]float64{"": float64(len(all))}}
 	processes := family{"polyinst_processes", "Processes in private namespaces.", map[string]float64{"": 0}}
+	workers := family{"polyinst_namespaces_opened", "Live private namespaces by what opened them: a ready worker, or a forked one.", map[string]float64{}}
+	for _, by := range []string{"ready", "forked", "unknown"} {
+		workers.values[label("by", by)] = 0
+	}
 	users := map[string]bool{}
 	for _, n := range all {
+		workers.values[label("by", opener(n))]++
 		processes.values[""] += float64(len(n.PIDs))
 		users[n.User] = true
 	}
 	people := family{"polyinst_users", "Users with a live private namespace.", map[string]float64{"": float64(len(users))}}
-	problems := family{"polyinst_config_problems", "Problems of the configuration; sessions are refused unless it is 0.", map[string]float64{"": 0}}
-	out := []family{sessions, people, processes, problems}
-
-	c, _, found, err := read(conf, true)
-	if err != nil || len(found) > 0 {
+	problems := family{"polyinst_config_problems", "Errors that polyinst check finds in the configuration and on the machine; sessions are refused unless it is 0.", map[string]float64{"": 0}}
+	stacks, err := readStacks(pamDir)
+	if err != nil {
+		return "", nil, err
+	}
+	c, files, found, err := read(conf, true)
+	broken := err != nil || len(found) > 0
+	lastGood := family{"polyinst_last_good_in_use", "Services whose sessions get the last good configuration, because the present one is broken.", map[string]float64{"": 0}}
+	if broken {
+		lastGood.values[""] = float64(onLastGood(stacks, conf, files.Main.Name))
+	}
+	out := append([]family{buildInfo(), sessions, workers, people, processes, problems, lastGood}, standing(stacks)...)
+	out = append(append(out, lastHour(time.Now())...), lastRuns()...)
+	if broken {
 		problems.values[""] = float64(max(len(found), 1)) // a file that cannot be read is one
-		return text(out), nil
+		return text(out), nil, nil
 	}
-	var where []reap.Parent
-	for _, p := range parents(c, false) {
-		where = append(where, reap.Parent{Path: p.path, Prefix: p.prefix})
+	refusing, err := refusals(c, files, conf)
+	if err != nil {
+		return "", nil, err
 	}
+	problems.values[""] = float64(refusing)
+	where := places(c)
+	missing := family{"polyinst_parents_missing", "Instance parents that do not exist: sessions are refused until polyinst prepare has made them.", map[string]float64{"": 0}}
+	for _, p := range parents(c, true) {
+		if absent(p.path) {
+			missing.values[""]++
+		}
+	}
+	unseen := family{"polyinst_parents_left_out", "Instance parents that could not be looked at.", map[string]float64{"": 0}}
 	var errs []error
-	instances, err := reap.Instances(where, func(err error) { errs = append(errs, err) })
-	if err := errors.Join(append(errs, err)...); err != nil {
-		return "", err
+	instances, err := gc.Instances(where, func(path string, err error) {
+		unseen.values[""]++
+		if why, ok := observe.IsUsersDoing(err); ok {
+			sayLeftOut(path, why)
+		} else {
+			errs = append(errs, err)
+		}
+	})
+	if err != nil {
+		return "", nil, err
 	}
 	number := family{"polyinst_instances", "Instances on the disk.", map[string]float64{}}
 	bytes := family{"polyinst_instance_bytes", "What the instances take on the disk.", map[string]float64{}}
 	for _, p := range where {
-		for _, s := range []reap.State{reap.InUse, reap.Idle, reap.Stale, reap.Foreign} {
+		for _, s := range []gc.State{gc.InUse, gc.Idle, gc.Stale, gc.Foreign, gc.Unknown} {
 			number.values[label("parent", p.Path, "state", stateName(s))] = 0
 		}
 		bytes.values[label("parent", p.Path)] = 0
 	}
+	quota := family{"polyinst_quota_used_ratio", "Of the instances with a quota, how much of it the fullest one has used.", map[string]float64{}}
 	progress := newProgress("summing up", len(instances))
 	defer progress.hide()
 	for _, i := range instances {
 		number.values[label("parent", i.Parent, "state", stateName(i.State))]++
+		if i.Quota != nil {
+			for of, used := range map[string]float64{"bytes": ratio(i.Quota.UsedBytes, i.Quota.Bytes), "inodes": ratio(i.Quota.UsedInodes, i.Quota.Inodes)} {
+				l := label("parent", i.Parent, "of", of)
+				quota.values[l] = max(quota.values[l], used)
+			}
+		}
 		if !sizes {
 			continue
 		}
@@ -130,14 +180,128 @@ func metrics(conf string, sizes bool) (string, error) {
 		}
 		bytes.values[label("parent", i.Parent)] += float64(u.Bytes)
 	}
-	out = append(out, number)
+	out = append(out, missing, unseen, number, quota)
 	if sizes {
 		out = append(out, bytes)
 	}
-	return text(out), nil
+	return text(out), errors.Join(errs...), nil
 }
 
-func stateName(s reap.State) string { return strings.ReplaceAll(string(s), " ", "_") }
+// buildInfo names what runs here.
+func buildInfo() family {
+	return family{"polyinst_build_info", "1; the labels name this command's version, and the build that the module must have to be served.",
+		map[string]float64{label("version", version, "build", wire.Build, "go", runtime.Version()): 1}}
+}
+
+// standing is whether the module and what serves it are there.
+func standing(stacks pamstack.Dir) []family {
+	m := inspectModule(moduleOf(stacks))
+	loads := 0.0
+	if m.File != "" && m.Problem == "" {
+		loads = 1
+	}
+	served := 0.0
+	if m.Build && listens(wire.ReadySocket) {
+		served = 1
+	}
+	return []family{
+		{"polyinst_services", "PAM services with our line.", map[string]float64{"": float64(len(pamstack.Services(stacks)))}},
+		{"polyinst_module_loads", "1: libpam finds the module, whole.", map[string]float64{"": loads}},
+		{"polyinst_served", "1: ready workers are listened for, by the module's own build; 0: every session forks its worker.", map[string]float64{"": served}},
+	}
+}
+
+// listens reports whether a process listens at a socket with a name.
+func listens(socket string) bool {
+	const accepts = "00010000" // __SO_ACCEPTCON
+	raw, err := os.ReadFile("/proc/net/unix")
+	for line := range strings.Lines(string(raw)) {
+		f := strings.Fields(line)
+		if len(f) == 8 && f[3] == accepts && f[7] == socket {
+			return err == nil
+		}
+	}
+	return false
+}
+
+// onLastGood counts the services with config_error=last-good for a configuration that
+// is broken, if one was kept.
+func onLastGood(stacks pamstack.Dir, conf, main string) int {
+	if _, err := observe.LastGood(main); err != nil {
+		return 0
+	}
+	n := 0
+	for _, service := range pamstack.Services(stacks) {
+		entry, _, _ := stacks.SessionLine(service)
+		args, err := config.ParseArgs(entry.Args)
+		if err == nil && args.LastGood && args.Conf == conf {
+			n++
+		}
+	}
+	return n
+}
+
+// lastHour is what the log says of sessions. Users can write to the log, too, in any
+// words: so the labels are ours alone.
+func lastHour(now time.Time) []family {
+	sessions := family{"polyinst_sessions_last_hour", "Sessions of the last hour by what became of them, as the log says.", map[string]float64{}}
+	refused := family{"polyinst_refused_last_hour", "Sessions that were refused or rescued in the last hour, by what the reason is about.", map[string]float64{}}
+	for _, k := range []modulelog.Kind{modulelog.Opened, modulelog.Refused, modulelog.Rescued} {
+		sessions.values[label("outcome", string(k))] = 0
+	}
+	for _, s := range modulelog.Subjects {
+		refused.values[label("reason", string(s))] = 0
+	}
+	from := sessionLog(now.Add(-time.Hour), false, func(e modulelog.Entry) bool {
+		sessions.values[label("outcome", string(e.Kind))]++
+		if e.Kind != modulelog.Opened {
+			refused.values[label("reason", string(modulelog.About(e.Reason)))]++
+		}
+		return true
+	})
+	readable := family{"polyinst_log_readable", "1: there is a log that tells of sessions; 0: nothing is known of the last hour.", map[string]float64{"": 1}}
+	if from.name == "" {
+		readable.values[""] = 0
+		return []family{readable}
+	}
+	return []family{readable, sessions, refused}
+}
+
+// lastRuns is when gc and prepare ended last, and whether well; of one that never ran
+// nothing is said.
+func lastRuns() []family {
+	when := family{"polyinst_last_run_timestamp_seconds", "When the command ended last.", map[string]float64{}}
+	well := family{"polyinst_last_run_success", "1: the command came to its end without a problem then.", map[string]float64{}}
+	for command, file := range map[string]string{"gc": lastGCFile, "prepare": lastPrepareFile} {
+		if last := new(lastRun); readLastRun(file, last) {
+			when.values[label("command", command)] = float64(last.At.Unix())
+			well.values[label("command", command)] = 0
+			if last.Error == "" {
+				well.values[label("command", command)] = 1
+			}
+		}
+	}
+	return []family{when, well}
+}
+
+// ratio is 0 where nothing is limited.
+func ratio(used, limit uint64) float64 {
+	if limit == 0 {
+		return 0
+	}
+	return float64(used) / float64(limit)
+}
+
+// opener is in a word what opened a session; "unknown" of an older version's.
+func opener(n live.Namespace) string {
+	by, _, _ := strings.Cut(n.Worker, ":")
+	if by == "" {
+		return "unknown"
+	}
+	return by
+}
+
+func stateName(s gc.State) string { return strings.ReplaceAll(string(s), " ", "_") }
 
 func text(all []family) string {
 	var b strings.Builder

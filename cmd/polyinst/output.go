@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -12,17 +13,70 @@ import (
 	"unicode/utf8"
 
 	"github.com/rivo/uniseg"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
-	"pam_polyinst/internal/mntns"
-	"pam_polyinst/internal/terminal"
+	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/mntns"
 )
 
 // schema is the version of the --json output. It grows when a field changes its
 // meaning or goes; new fields do not change it.
 const schema = 1
 
+// stdout is where every command writes: it remembers the first error, which is
+// told once, by finish, when the command is done. It has no buffer, so that what is
+// written stands in order with standard error and with what other programs write.
+var stdout = &output{file: os.Stdout}
+
+type output struct {
+	file  *os.File // not embedded: nothing may be written past Write
+	err   error
+	quiet bool // nothing is written
+}
+
+// quietFlag is for commands whose exit status and errors say enough.
+func quietFlag(cmd *cobra.Command) {
+	cmd.Flags().BoolVarP(&stdout.quiet, "quiet", "q", false, "print nothing but errors and warnings")
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	if o.err == nil && !o.quiet {
+		_, o.err = o.file.Write(p)
+	}
+	return len(p), nil
+}
+
+// lose notes that something which another program wrote for standard output was
+// lost.
+func (o *output) lose(err error) {
+	if o.err == nil {
+		o.err = err
+	}
+}
+
+// finish closes standard output and returns why something of it was lost. A reader
+// that has gone away needs no message.
+func (o *output) finish() error {
+	closeErr := o.file.Close()
+	err := o.err
+	if err == nil && !errors.Is(closeErr, os.ErrClosed) {
+		err = closeErr
+	}
+	var path *os.PathError
+	switch {
+	case err == nil:
+		return nil
+	case dirfd.IsBrokenPipe(err):
+		return errReported
+	case errors.As(err, &path):
+		err = path.Err
+	}
+	return fmt.Errorf("standard output: %w", err)
+}
+
 func printJSON(v any) error {
-	out := json.NewEncoder(os.Stdout)
+	out := json.NewEncoder(stdout)
 	out.SetIndent("", "  ")
 	out.SetEscapeHTML(false)
 	return out.Encode(v)
@@ -40,28 +94,40 @@ type table struct {
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
 func (t *table) print() {
-	for i, line := range t.lines(terminal.Width(os.Stdout.Fd())) {
-		switch {
-		case !coloured(os.Stdout):
-		case t.head != nil && i == 0:
-			line = "\x1b[1m" + line + "\x1b[0m"
-		case t.dim[i-1]:
-			line = "\x1b[2m" + line + "\x1b[0m"
+	for i, row := range t.layout(columns(stdout.file)) {
+		for _, line := range row {
+			switch {
+			case !coloured(stdout.file):
+			case t.head != nil && i == 0:
+				line = "\x1b[1m" + line + "\x1b[0m"
+			case t.dim[i-1]:
+				line = "\x1b[2m" + line + "\x1b[0m"
+			}
+			fmt.Fprintln(stdout, line)
 		}
-		fmt.Println(line)
 	}
+}
+
+// columns is how wide a terminal is; 0 where there is none, or it does not say.
+func columns(f *os.File) int {
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
 }
 
 // gap is what stands between two columns, and narrowest how narrow the terminal
 // makes a column.
 const (
 	gap       = 2
-	narrowest = 8
+	narrowest = 10
 )
 
-// lines are the rows, the head first, in no more than width columns of the
-// terminal; 0: as wide as they are. The widest columns give way.
-func (t *table) lines(width int) []string {
+// layout is the lines of each row, the head first, in no more than width columns of
+// the terminal; 0: as wide as they are. The widest columns give way: what has
+// several words goes on in the next line, so that no reason is cut short.
+func (t *table) layout(width int) [][]string {
 	rows := t.rows
 	if t.head != nil {
 		rows = append([][]string{t.head}, rows...)
@@ -75,29 +141,83 @@ func (t *table) lines(width int) []string {
 			widths[i] = max(widths[i], uniseg.StringWidth(cell))
 		}
 	}
-	if width > 0 {
-		fit(widths, width-len(t.indent)-gap*(len(widths)-1))
+	if room := width - len(t.indent) - gap*(len(widths)-1); width > 0 && !fit(widths, room) {
+		return t.flowing(rows, width)
 	}
-	var out []string
+	var out [][]string
 	for _, row := range rows {
-		var b strings.Builder
-		b.WriteString(t.indent)
+		cells, high := make([][]string, len(row)), 0
 		for i, cell := range row {
-			cell = cut(cell, widths[i])
-			b.WriteString(cell)
-			b.WriteString(strings.Repeat(" ", widths[i]-uniseg.StringWidth(cell)+gap))
+			cells[i] = wrapped(cell, widths[i])
+			high = max(high, len(cells[i]))
 		}
-		line := strings.TrimRight(b.String(), " ")
-		if width > 0 {
-			line = cut(line, max(width, narrowest)) // too narrow even so
+		var lines []string
+		for n := range high {
+			var b strings.Builder
+			b.WriteString(t.indent)
+			for i := range cells {
+				part := ""
+				if n < len(cells[i]) {
+					part = cells[i][n]
+				}
+				b.WriteString(part)
+				b.WriteString(strings.Repeat(" ", max(0, widths[i]-uniseg.StringWidth(part))+gap))
+			}
+			lines = append(lines, strings.TrimRight(b.String(), " "))
 		}
-		out = append(out, line)
+		out = append(out, lines)
 	}
 	return out
 }
 
-// fit takes from the widest until all fit, or none can give more.
-func fit(widths []int, width int) {
+// flowing is the layout on a terminal that is too narrow for columns: each row is a
+// text of its own.
+func (t *table) flowing(rows [][]string, width int) [][]string {
+	const hanging = "  "
+	var out [][]string
+	for _, row := range rows {
+		var lines []string
+		for i, line := range wrapped(strings.Join(row, " "), max(narrowest, width-len(t.indent+hanging))) {
+			if i > 0 {
+				line = hanging + line
+			}
+			lines = append(lines, t.indent+line)
+		}
+		out = append(out, lines)
+	}
+	return out
+}
+
+// wrapped is a cell in lines of that width. What is one word, as a path, is cut; of
+// several words each has its place, and one that is wider than that is broken.
+func wrapped(cell string, width int) []string {
+	words := strings.Fields(cell)
+	if uniseg.StringWidth(cell) <= width || len(words) < 2 {
+		return []string{cut(cell, width)}
+	}
+	var out []string
+	line := ""
+	for _, word := range words {
+		if line != "" && uniseg.StringWidth(line+" "+word) <= width {
+			line += " " + word
+			continue
+		}
+		if line != "" {
+			out = append(out, line)
+		}
+		line = ""
+		for g := uniseg.NewGraphemes(word); g.Next(); {
+			if line != "" && uniseg.StringWidth(line+g.Str()) > width {
+				out, line = append(out, line), ""
+			}
+			line += g.Str()
+		}
+	}
+	return append(out, line)
+}
+
+// fit takes from the widest until all fit; false: none can give more.
+func fit(widths []int, width int) bool {
 	for {
 		sum, widest := 0, 0
 		for i, w := range widths {
@@ -107,7 +227,7 @@ func fit(widths []int, width int) {
 			}
 		}
 		if sum <= width || widths[widest] <= narrowest {
-			return
+			return sum <= width
 		}
 		widths[widest]--
 	}
@@ -142,10 +262,10 @@ func cut(cell string, width int) string {
 	return keep + "…"
 }
 
-// coloured tells whether to use colour: on a terminal that has it, unless the
+// coloured reports whether to use colour: on a terminal that has it, unless the
 // user does not want any (https://no-color.org).
 func coloured(f *os.File) bool {
-	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && terminal.Is(f.Fd())
+	return os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd()))
 }
 
 // plain is a name or path for a table: as it is, or quoted where it could
@@ -155,6 +275,20 @@ func plain(s string) string {
 		return strconv.Quote(s)
 	}
 	return s
+}
+
+// printable is a text with what could play with the terminal, or make a line of its own,
+// written as in Go's strings.
+func printable(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			b.WriteString(strings.Trim(strconv.QuoteRune(r), "'"))
+		}
+	}
+	return b.String()
 }
 
 // bytesText is a size for people.

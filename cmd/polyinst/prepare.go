@@ -1,60 +1,82 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"pam_polyinst/cmd/polyinst/internal/pamstack"
 	"pam_polyinst/internal/apply"
-	"pam_polyinst/internal/config"
-	"pam_polyinst/internal/dirfd"
+	"pam_polyinst/internal/core/config"
+	"pam_polyinst/internal/kernel/dirfd"
 	"pam_polyinst/internal/observe"
-	"pam_polyinst/internal/pamstack"
-	"pam_polyinst/internal/polyinst"
-	"pam_polyinst/internal/record"
+	"pam_polyinst/internal/sessions/record"
 )
 
 func prepareCommand() *cobra.Command {
-	var conf, repair string
+	var conf, repair, aside string
+	var fromUID uint32
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "prepare",
 		Short: "make the instance parents of the whole configuration",
 		Long: `Prepare makes the instance parents that are missing, root:root with the mode
 that the configuration demands (0000), and the directories of X servers' sockets
-that a keep names. It changes nothing that exists but for a quota, which it sets
-on the instances that are there. Parents below $HOME are made by the session
-itself.`,
+that a keep names; those in homes a session makes. What exists it leaves as it
+is, but for a quota, which it sets on the instances that are there.`,
 		Example: `  polyinst prepare
-  polyinst prepare --repair /var/lib/polyinst/tmp/alice`,
+  polyinst prepare --repair /var/lib/polyinst/tmp/alice
+  polyinst prepare --repair /var/lib/polyinst/tmp/alice --from-uid 1007
+  polyinst prepare --aside /var/lib/polyinst/tmp/alice`,
 		Args: none,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := needUID0("prepare"); err != nil {
 				return err
 			}
-			if repair != "" && asJSON {
-				return usageError{errors.New("--repair has nothing to report as JSON")}
+			switch changed := cmd.Flags().Changed("from-uid"); {
+			case repair != "" && aside != "":
+				return usageError{errors.New("--repair or --aside, not both")}
+			case (repair != "" || aside != "") && asJSON:
+				return usageError{errors.New("--repair and --aside have nothing to report as JSON")}
+			case changed && repair == "":
+				return usageError{errors.New("--from-uid: only with --repair")}
+			case changed && fromUID == 0:
+				return usageError{errors.New("--from-uid: not root's")}
+			}
+			if repair == "" && aside == "" {
+				// at boot, before anybody logs in, and whatever else is wrong
+				settleAtBoot()
 			}
 			c, _, err := load(conf, true)
 			if err != nil {
+				if conf == "" && repair == "" && aside == "" {
+					noteRun("prepare", lastPrepareFile, ended(err))
+				}
 				return err
 			}
+			// shells complete the name of a directory with a slash
 			if repair != "" {
-				return repairInstance(c, repair)
+				return repairInstance(c, strings.TrimRight(repair, "/"), fromUID)
 			}
-			return prepare(c, asJSON)
+			if aside != "" {
+				return setAside(c, strings.TrimRight(aside, "/"))
+			}
+			err = prepare(c, asJSON)
+			if conf == "" {
+				noteRun("prepare", lastPrepareFile, ended(err))
+			}
+			return err
 		},
 	}
 	confFlag(cmd, &conf)
 	cmd.Flags().StringVar(&repair, "repair", "", "give this existing `INSTANCE` the owner and mode of its polydir")
+	cmd.Flags().Uint32Var(&fromUID, "from-uid", 0, "with --repair: it is of the same person, who had this `UID`")
+	cmd.Flags().StringVar(&aside, "aside", "", "keep this `INSTANCE` under another name, for nobody")
 	jsonFlag(cmd, &asJSON)
+	quietFlag(cmd)
 	return cmd
 }
 
@@ -71,7 +93,7 @@ type prepared struct {
 func (p *prepared) made(path string) {
 	p.Made = append(p.Made, path)
 	if !p.quiet {
-		fmt.Printf("made %s\n", plain(path))
+		fmt.Fprintf(stdout, "made %s\n", plain(path))
 	}
 }
 
@@ -79,7 +101,7 @@ func (p *prepared) problem(place config.Position, format string, args ...any) {
 	r := at(place, pamstack.Error, format, args...)
 	p.Problems = append(p.Problems, r)
 	if !p.quiet {
-		fmt.Fprintln(os.Stderr, r)
+		r.tell()
 	}
 }
 
@@ -92,8 +114,14 @@ func prepare(c *config.Config, asJSON bool) error {
 	store.Close()
 	out := prepared{schema, []string{}, []string{}, []remark{}, asJSON}
 	for _, p := range parents(c, true) {
-		made, err := apply.PrepareParent(p.path, p.rule.ParentMode, p.rule.ParentModeAny, p.rule.ParentInUnsafeDir)
+		if m, ok := toBeMounted(p.path); ok && absent(p.path) {
+			out.problem(keyOf(p.rule, "instance_prefix"), "instance parent %q: %v", p.path, m)
+			continue
+		}
+		made, err := apply.PrepareParent(p.path, p.rule)
 		switch {
+		case dirfd.IsUsersMount(err):
+			sayLeftOut(p.path, err.Error())
 		case err != nil:
 			out.problem(keyOf(p.rule, "instance_prefix"), "instance parent %q: %s", p.path, message(err))
 		case made:
@@ -142,16 +170,18 @@ func (p *prepared) kept(c *config.Config) {
 // A session does that, too, if there is not much in its instance.
 func (p *prepared) limited(c *config.Config) {
 	for _, parent := range parents(c, false) {
-		if parent.rule.Quota == (config.Quota{}) || parent.rule.Method == config.MethodTmpdir {
+		if parent.rule.Quota == (config.Quota{}) || parent.rule.Fresh() {
 			continue
 		}
 		err := apply.PrepareQuota(parent.path, parent.prefix, parent.rule.Quota, func(path string) {
 			p.Limited = append(p.Limited, path)
 			if !p.quiet {
-				fmt.Printf("limited %s\n", plain(path))
+				fmt.Fprintf(stdout, "limited %s\n", plain(path))
 			}
 		})
-		if err != nil {
+		if why, ok := observe.IsUsersDoing(err); ok {
+			sayLeftOut(parent.path, why)
+		} else if err != nil {
 			p.problem(keyOf(parent.rule, "quota"), "polydir %q: quota: instance parent %q: %s", parent.rule.Path, parent.path, message(err))
 		}
 	}
@@ -161,125 +191,5 @@ func message(err error) string {
 	if dirfd.IsNotExist(err) {
 		return "does not exist"
 	}
-	return err.Error()
-}
-
-// parent is an instance parent of the configuration and the rule that wants it.
-type parent struct {
-	path, prefix string
-	rule         *config.Polydir
-}
-
-// parents are the instance parents of the configuration. Those that vary by
-// user are expanded for each account that the directory lists; those in homes
-// can be left out, because a session makes them itself.
-func parents(c *config.Config, exceptHomes bool) []parent {
-	var out []parent
-	seen := map[string]bool{}
-	add := func(r polyinst.Rule) {
-		if key := r.Parent + "/" + r.Prefix; r.Parent != "" && !seen[key] {
-			seen[key] = true
-			out = append(out, parent{r.Parent, r.Prefix, r.Config})
-		}
-	}
-	var users []string
-	for i := range c.Polydirs {
-		p := &c.Polydirs[i]
-		t := p.Prefix
-		varies := t.Uses("USER") || t.Uses("UID") || t.Uses("HOME")
-		switch {
-		case p.Method == config.MethodTmpfs, exceptHomes && t.Uses("HOME"):
-		case !varies:
-			if prefix, err := t.Expand(config.Vars{}); err == nil {
-				i := strings.LastIndexByte(prefix, '/')
-				add(polyinst.Rule{Config: p, Parent: prefix[:i], Prefix: prefix[i+1:]})
-			}
-		default:
-			if users == nil {
-				users = accounts()
-			}
-			for _, name := range users {
-				for _, r := range rulesOf(c, name) {
-					if r.Config == p {
-						add(r)
-					}
-				}
-			}
-		}
-	}
-	return out
-}
-
-func rulesOf(c *config.Config, name string) []polyinst.Rule {
-	who, r := observe.Account(name, "", c.Groups())
-	if r != nil {
-		return nil
-	}
-	every := *c
-	every.Polydirs = append([]config.Polydir{}, c.Polydirs...)
-	for i := range every.Polydirs {
-		every.Polydirs[i].Services = nil // a parent is wanted for any of them
-	}
-	selection, r := polyinst.Select(&every, who)
-	if r != nil {
-		return nil
-	}
-	for i := range selection.Rules {
-		for j := range every.Polydirs {
-			if selection.Rules[i].Config == &every.Polydirs[j] {
-				selection.Rules[i].Config = &c.Polydirs[j]
-			}
-		}
-	}
-	return selection.Rules
-}
-
-// accounts are the names of all accounts that the directory lists.
-func accounts() []string {
-	names, err := getent("passwd")
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "polyinst: getent passwd: %v: parents that vary by user are left out\n", err)
-	}
-	return names
-}
-
-// groups are the names of the groups that the directory lists.
-func groups() []string {
-	names, _ := getent("group")
-	return names
-}
-
-func getent(database string) ([]string, error) {
-	out, err := exec.Command("getent", database).Output()
-	var names []string
-	lines := bufio.NewScanner(bytes.NewReader(out))
-	for lines.Scan() {
-		if name, _, ok := strings.Cut(lines.Text(), ":"); ok {
-			names = append(names, name)
-		}
-	}
-	return names, err
-}
-
-func repairInstance(c *config.Config, path string) error {
-	for _, p := range parents(c, false) {
-		name, ok := strings.CutPrefix(path, p.path+"/")
-		if !ok || strings.Contains(name, "/") || !strings.HasPrefix(name, p.prefix) || strings.HasPrefix(name, ".") {
-			continue
-		}
-		if p.rule.Path.Uses("HOME") || p.rule.Path.Uses("USER") || p.rule.Path.Uses("UID") {
-			return fmt.Errorf("%s: its polydir varies by user: set owner and mode by hand", path)
-		}
-		polydir, err := p.rule.Path.Expand(config.Vars{})
-		if err != nil {
-			return err
-		}
-		rule := polyinst.Rule{Config: p.rule, Path: polydir, Parent: p.path, Prefix: p.prefix}
-		if err := apply.Repair(rule, name); err != nil {
-			return err
-		}
-		fmt.Printf("repaired %s\n", path)
-		return nil
-	}
-	return errors.New(path + ": is no instance of a polydir of the configuration")
+	return printable(err.Error())
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
-	"pam_polyinst/internal/terminal"
+	"golang.org/x/term"
 )
 
 // patience is after what time work is long enough for a bar.
@@ -33,8 +33,8 @@ type progress struct {
 
 func newProgress(what string, total int) *progress {
 	p := &progress{what: what, total: total, now: time.Now, start: time.Now()}
-	if terminal.Is(os.Stderr.Fd()) && os.Getenv("TERM") != "dumb" {
-		p.out, p.width = os.Stderr, terminal.Width(os.Stderr.Fd())
+	if term.IsTerminal(int(os.Stderr.Fd())) && os.Getenv("TERM") != "dumb" {
+		p.out, p.width = os.Stderr, columns(os.Stderr)
 	}
 	return p
 }

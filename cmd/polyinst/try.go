@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"os/user"
 	"path/filepath"
 	"runtime"
@@ -14,10 +13,12 @@ import (
 	"github.com/msteinert/pam/v2"
 	"github.com/spf13/cobra"
 
-	"pam_polyinst/internal/config"
+	"pam_polyinst/cmd/polyinst/internal/program"
+	"pam_polyinst/internal/core/config"
+	"pam_polyinst/internal/kernel/mntns"
+	"pam_polyinst/internal/kernel/nss"
 	"pam_polyinst/internal/observe"
-	"pam_polyinst/internal/polyinst"
-	"pam_polyinst/internal/program"
+	"pam_polyinst/internal/promise"
 )
 
 // tryOptions are the words of a rehearsal.
@@ -73,13 +74,12 @@ func userAndCommand(cmd *cobra.Command, args []string, usage string) error {
 }
 
 func try(name string, command []string, o tryOptions) error {
-	c, _, err := load(o.conf, true)
-	if err != nil {
+	promised, refused := promise.Ask(promise.Question{User: name, Service: o.service, Args: o.args, Conf: o.conf, Context: observe.CurrentContext})
+	if err := noConfiguration(promised); err != nil {
 		return err
 	}
-	u, err := user.Lookup(name)
-	var unknown user.UnknownUserError
-	if errors.As(err, &unknown) {
+	u, err := nss.User(name)
+	if nss.IsUnknown(err) {
 		return noSuchAccount(name)
 	}
 	if err != nil {
@@ -97,6 +97,11 @@ func try(name string, command []string, o tryOptions) error {
 	if err != nil {
 		return err
 	}
+	streams, err := program.NewStreams(len(command) > 0)
+	if err != nil {
+		return err
+	}
+	defer streams.Close()
 	// the session is this thread's; what else the runtime does is not in it
 	runtime.LockOSThread()
 	t, err := o.start(name, line)
@@ -104,25 +109,76 @@ func try(name string, command []string, o tryOptions) error {
 		return fmt.Errorf("pam_start: %w", err)
 	}
 	defer func() { _ = t.End() }()
+	before, err := mntns.OwnThreadID()
+	if err != nil {
+		return err
+	}
 	if err := t.OpenSession(0); err != nil {
+		if _, problem := findModule(o.module); problem != "" {
+			return fmt.Errorf("the session was refused: %v: %s", err, problem)
+		}
 		fmt.Fprintf(os.Stderr, "polyinst: the session was refused: %v; the system log says why\n", err)
 		return explainRefusal(o, name)
 	}
-	if len(command) == 0 {
-		command = show(c, name, o.service)
+	shows := len(command) == 0
+	if shows {
+		command = show(promised)
 	}
-	code, runErr := runIn(u, command, t)
+	after, err := mntns.OwnThreadID()
+	if err != nil {
+		return errors.Join(err, t.CloseSession(0))
+	}
+	code, runErr := runIn(u, command, t, streams)
+	streams.Close()
 	if err := t.CloseSession(0); err != nil {
 		return fmt.Errorf("the session was not closed: %w", err)
 	}
 	if runErr != nil {
 		return runErr
 	}
+	if lost := streams.Lost(); lost != nil {
+		stdout.lose(lost)
+		return errReported
+	}
 	if code != 0 {
 		fmt.Fprintf(os.Stderr, "polyinst: the session was opened and closed; the command ended with %d\n", code)
 		return errReported
 	}
+	rescued := refused != nil || after == before && len(promised.Selection.Rules) > 0
+	if !shows && !rescued {
+		return nil // what is printed is the command's
+	}
+	return sayVerdict(u.Username, o, promised, rescued)
+}
+
+// sayVerdict says what the session was, in one line.
+func sayVerdict(name string, o tryOptions, p *promise.Promise, rescued bool) error {
+	var paths []string
+	for _, rule := range p.Selection.Rules {
+		paths = append(paths, plain(rule.Path))
+	}
+	switch {
+	case rescued:
+		fmt.Fprintf(os.Stderr, "polyinst: %s by %s gets in by rescue, WITHOUT private directories\n", plain(name), plain(o.service))
+		return explainRefusal(o, name)
+	case len(paths) == 0:
+		fmt.Fprintf(stdout, "%s by %s gets in, and no polydir applies: the session stays in the view that it is in\n", plain(name), plain(o.service))
+	default:
+		fmt.Fprintf(stdout, "%s by %s has %s of their own\n", plain(name), plain(o.service), strings.Join(paths, ", "))
+	}
 	return nil
+}
+
+// noConfiguration prints why there is none that a session could go by.
+func noConfiguration(p *promise.Promise) error {
+	if p.Config != nil || !p.Loaded.Broken() {
+		return nil
+	}
+	tellProblems(p.Loaded.Problems)
+	if p.Loaded.Err != nil {
+		return p.Loaded.Err
+	}
+	return errReported
 }
 
 // line is the session line of the rehearsal.
@@ -138,17 +194,24 @@ func (o tryOptions) line() (string, error) {
 	if _, err := config.ParseArgs(args); err != nil {
 		return "", usageError{fmt.Errorf("PAM line: %w", err)}
 	}
-	line := "session required " + o.module
 	for _, a := range args {
 		if strings.ContainsAny(a, "\n\\#") {
 			return "", usageError{fmt.Errorf("PAM line: %q cannot stand in one", a)}
 		}
+	}
+	return strings.Join(append([]string{"session required " + o.module}, quoted(args)...), " "), nil
+}
+
+// quoted are arguments as a PAM line has them.
+func quoted(args []string) []string {
+	var out []string
+	for _, a := range args {
 		if strings.ContainsAny(a, " \t[]") {
 			a = "[" + strings.ReplaceAll(a, "]", `\]`) + "]"
 		}
-		line += " " + a
+		out = append(out, a)
 	}
-	return line, nil
+	return out
 }
 
 // start begins the transaction in a directory of stacks of its own, which only
@@ -185,34 +248,22 @@ func explainRefusal(o tryOptions, name string) error {
 }
 
 // show is the default command: what the session sees at its polydirs.
-func show(c *config.Config, name, service string) []string {
+func show(p *promise.Promise) []string {
 	script := `for d; do
-	ls -ld "$d"
-	findmnt -n -o FSTYPE,SOURCE,OPTIONS -T "$d" 2>/dev/null || grep " $d " /proc/self/mountinfo
-	ls -A "$d"
+	ls -ld "$d" || exit
+	findmnt -n -o FSTYPE,SOURCE,OPTIONS -T "$d" 2>/dev/null || grep " $d " /proc/self/mountinfo || exit
+	ls -A "$d" || exit
 done`
 	out := []string{"/bin/sh", "-c", script, "sh"}
-	who, r := observe.Account(name, service, c.Groups())
-	if r != nil {
-		return out
-	}
-	selection, r := polyinst.Select(c, who)
-	if r != nil || len(selection.Rules) == 0 {
-		fmt.Println("no polydir applies: the session stays in the view that it is in")
-		return out
-	}
-	for _, rule := range selection.Rules {
+	for _, rule := range p.Selection.Rules {
 		out = append(out, rule.Path)
 	}
 	return out
 }
 
-// runIn runs a command in the session, as its user. An interrupt is the
-// command's: the session is closed in any case.
-func runIn(u *user.User, command []string, t *pam.Transaction) (int, error) {
-	interrupts := make(chan os.Signal, 1)
-	signal.Notify(interrupts, os.Interrupt)
-	defer signal.Stop(interrupts)
+// runIn runs a command in the session, as its user. What would end this process
+// goes to the command: the session is closed in any case.
+func runIn(u *user.User, command []string, t *pam.Transaction, streams *program.Streams) (int, error) {
 	env := map[string]string{"HOME": u.HomeDir, "USER": u.Username, "LOGNAME": u.Username, "SHELL": "/bin/sh",
 		"PATH": "/usr/local/bin:/usr/bin:/bin", "TERM": os.Getenv("TERM")}
 	if more, err := t.GetEnvList(); err == nil {
@@ -225,5 +276,5 @@ func runIn(u *user.User, command []string, t *pam.Transaction) (int, error) {
 		list = append(list, k+"="+v)
 	}
 	sort.Strings(list)
-	return program.RunAs(u, command, list)
+	return program.RunAs(u, command, list, streams)
 }

@@ -3,18 +3,22 @@ package apply
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
-	"pam_polyinst/internal/config"
-	"pam_polyinst/internal/dirfd"
-	"pam_polyinst/internal/mountfd"
+	"pam_polyinst/internal/core/config"
+	"pam_polyinst/internal/core/plan"
+	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/mountfd"
+	"pam_polyinst/internal/kernel/selinuxfs"
 	"pam_polyinst/internal/observe"
-	"pam_polyinst/internal/polyinst"
 )
 
 // kept is an entry of the public directory that is ready to be attached in the
 // instance.
 type kept struct {
 	name    string
+	flags   config.MountFlags
 	mount   mountfd.Mount
 	root    dirfd.ID // of mount
 	mountID uint64
@@ -26,14 +30,14 @@ type kept struct {
 // they stand for, so that the instance is of use without it too. Only mkdir(2)
 // is done, by the instance's handle, and it follows nothing. One that cannot be
 // made leaves its entry out; one that is there is judged when it is used.
-func makePoints(instance dirfd.Dir, step *polyinst.Step, fscreate string) {
+func makePoints(instance dirfd.Dir, step *plan.Step, fscreate string) {
 	all := step.Keep
 	step.Keep = nil
 	for _, k := range all {
-		if k.Point == (polyinst.FileID{}) {
-			err := labelled(fscreate, func() error { return instance.MkdirExact(k.Name, k.Mode) })
+		if k.Point == (plan.FileID{}) {
+			err := selinuxfs.Labelled(fscreate, func() error { return makePoint(instance, k.Name, k.Mode) })
 			if err != nil && !dirfd.IsExist(err) {
-				step.LeftOut = append(step.LeftOut, polyinst.LeftOut{Name: k.Name, Why: err.Error()})
+				step.LeftOut = append(step.LeftOut, plan.LeftOut{Name: k.Name, Why: err.Error()})
 				continue
 			}
 		}
@@ -41,10 +45,67 @@ func makePoints(instance dirfd.Dir, step *polyinst.Step, fscreate string) {
 	}
 }
 
+// makePoint makes a mount point, and what is missing above one of the user's own.
+func makePoint(instance dirfd.Dir, path string, mode uint32) error {
+	at, err := instance.Dup()
+	if err != nil {
+		return err
+	}
+	defer func() { at.Close() }()
+	names := strings.Split(path, "/")
+	last := len(names) - 1
+	for _, name := range names[:last] {
+		if err := at.MkdirExact(name, aboveMode); err != nil && !dirfd.IsExist(err) {
+			return err
+		}
+		next, err := at.LookupHere(name)
+		if err != nil {
+			return err
+		}
+		at.Close()
+		at = next
+	}
+	return at.MkdirExact(names[last], mode)
+}
+
+// aboveMode is what the directories above a mount point get: the user must get
+// through, and finds nothing else there.
+const aboveMode = 0o755
+
+// clearPoints takes away the mount points that a pattern of `keep` has left in
+// the instance: empty directories of root's. What the public directory has is
+// looked at last, so that the one that another session has made for a newer
+// entry stays. Whose mount stands on one that goes sees what is gone anyway, and
+// rmdir(2) takes it off.
+func clearPoints(instance, public dirfd.Dir, patterns []string) {
+	if len(patterns) == 0 || !public.IsOpen() {
+		return
+	}
+	names, _, _ := instance.Matching(func(name string) bool {
+		return slices.ContainsFunc(patterns, func(p string) bool { return config.Matches(p, name) })
+	}, pointsMax, pointsMax)
+	for _, name := range names {
+		point, err := instance.LookupHere(name)
+		f := observe.EntryFacts(point, err)
+		point.Close()
+		if !f.Exists || f.Problem != "" || f.Owner.UID != 0 {
+			continue
+		}
+		entry, err := public.Lookup(name)
+		entry.Close()
+		if dirfd.IsNotExist(err) {
+			_ = instance.Rmdir(name)
+		}
+	}
+}
+
+// pointsMax is how much of an instance is read for that: its user can fill it.
+const pointsMax = 1 << 16
+
 // keep makes a mount of each entry that is kept.
 func (s *Staged) keep(scene *observe.Scene, p config.Propagation) {
-	s.eachKept(func(k polyinst.Kept) error {
-		one := kept{name: k.Name}
+	s.eachKept(func(k plan.Kept) error {
+		one := kept{name: k.Name, flags: s.Step.KeptFlags(k)}
 		var err error
 		if one.mount, err = mountfd.CloneTree(scene.Kept[k.Name]); err != nil {
 			return err
@@ -59,39 +120,39 @@ func (s *Staged) keep(scene *observe.Scene, p config.Propagation) {
 }
 
 // eachKept leaves out the entries for which f fails.
-func (s *Staged) eachKept(f func(polyinst.Kept) error) {
+func (s *Staged) eachKept(f func(plan.Kept) error) {
 	all := s.Step.Keep
 	s.Step.Keep = nil
 	for _, k := range all {
 		if err := f(k); err != nil {
-			s.Step.LeftOut = append(s.Step.LeftOut, polyinst.LeftOut{Name: k.Name, Why: err.Error()})
+			s.Step.LeftOut = append(s.Step.LeftOut, plan.LeftOut{Name: k.Name, Why: err.Error()})
 			continue
 		}
 		s.Step.Keep = append(s.Step.Keep, k)
 	}
 }
 
-func (s *Staged) readyKept(one *kept, k polyinst.Kept, p config.Propagation) error {
+func (s *Staged) readyKept(one *kept, k plan.Kept, p config.Propagation) error {
 	// as in the rest of the session, the host's later mounts arrive or do not
-	if err := one.mount.SetTreeAttr(mountfd.Flags(s.Step.KeptFlags()), p == config.PropagationSlave); err != nil {
+	if err := one.mount.SetTreeAttr(mountfd.Flags(one.flags), p != config.PropagationPrivate); err != nil {
 		return err
 	}
 	st, err := one.mount.Root.Stat()
 	if err != nil {
 		return err
 	}
-	if polyinst.FileID(st.ID) != k.Entry {
+	if plan.FileID(st.ID) != k.Entry {
 		return errors.New("it was replaced at this moment")
 	}
 	one.root, one.mountID = st.ID, st.MountID
 	point, err := s.Mount.Root.LookupHere(k.Name)
 	facts := observe.EntryFacts(point, err)
 	point.Close()
-	why := polyinst.PointProblem(facts, s.uid, s.Step.Shared)
+	why := plan.PointProblem(facts, s.UID, s.Step.Shared)
 	switch {
 	case why != "":
 		return errors.New(why)
-	case !facts.Exists, k.Point != polyinst.FileID{} && k.Point != facts.ID:
+	case !facts.Exists, k.Point != plan.FileID{} && k.Point != facts.ID:
 		return errors.New("its mount point was replaced at this moment")
 	}
 	one.point = dirfd.ID(facts.ID)
@@ -100,12 +161,12 @@ func (s *Staged) readyKept(one *kept, k polyinst.Kept, p config.Propagation) err
 
 // attachKept mounts what is kept, now that the instance stands in its place:
 // each on the very directory that was approved. The user can have moved that
-// one in an instance of his own; then he has to do without.
+// one in an instance of their own; then they have to do without.
 func (s *Staged) attachKept() {
 	ready := s.kept
 	s.kept = nil
 	i := 0
-	s.eachKept(func(polyinst.Kept) error {
+	s.eachKept(func(plan.Kept) error {
 		one := ready[i]
 		i++
 		if err := s.attachOne(one); err != nil {
@@ -139,16 +200,16 @@ var errKept = errors.New("keep")
 // verifyKept looks in the finished view whether what is kept is there: the
 // entry that was approved, by the mount that was made of it. polydir is the
 // polydir in that view.
-func (s *Staged) verifyKept(polydir dirfd.Dir) error {
+func (s *Staged) verifyKept(polydir dirfd.Dir, cut Cut) error {
 	for _, one := range s.kept {
-		if err := one.verify(polydir, s.Step.KeptFlags()); err != nil {
+		if err := one.verify(polydir, cut); err != nil {
 			return fmt.Errorf("%w %q: %w", errKept, one.name, err)
 		}
 	}
 	return nil
 }
 
-func (one kept) verify(polydir dirfd.Dir, want config.MountFlags) error {
+func (one kept) verify(polydir dirfd.Dir, cut Cut) error {
 	entry, err := polydir.Lookup(one.name)
 	if err != nil {
 		return err
@@ -165,17 +226,22 @@ func (one kept) verify(polydir dirfd.Dir, want config.MountFlags) error {
 	if err != nil {
 		return err
 	}
-	if config.MountFlags(flags)&want != want {
-		return fmt.Errorf("mounted %s, want %s", config.MountFlags(flags), want)
+	if config.MountFlags(flags)&one.flags != one.flags {
+		return fmt.Errorf("mounted %s, want %s", config.MountFlags(flags), one.flags)
 	}
-	return keepsToItself(entry)
+	return cut.holds(entry)
 }
 
-// LayKept lays what is kept over its mount points in a view, for a polydir that
-// lies inside.
-func (s *Staged) LayKept(view dirfd.View) {
+// Lay lays the mount and what is kept in it over their places in a view, for a
+// polydir that lies inside.
+func (s *Staged) Lay(view dirfd.View) {
+	over := dirfd.Over{Dir: s.Mount.Root, Foreign: s.foreign}
+	if s.below.IsOpen() {
+		over.Dir = s.below
+	}
+	view[s.Spot] = over
 	for _, one := range s.kept {
-		view[one.point] = one.mount.Root
+		view[dirfd.Spot{ID: one.point, Mount: s.MountID}] = dirfd.Over{Dir: one.mount.Root}
 	}
 }
 
@@ -208,8 +274,8 @@ func PrepareKept(polydir, name string) (made bool, err error) {
 	if err == nil || !dirfd.IsExist(err) {
 		return err == nil, err
 	}
-	entry, err := way.Dir.Lookup(name)
-	why := polyinst.EntryProblem(observe.EntryFacts(entry, err))
+	entry, facts := observe.PublicEntry(way.Dir, name)
+	why := plan.EntryProblem(facts)
 	entry.Close()
 	if why != "" {
 		return false, errors.New(why)

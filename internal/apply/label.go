@@ -1,23 +1,23 @@
 package apply
 
 import (
-	"pam_polyinst/internal/dirfd"
-	"pam_polyinst/internal/lsm"
+	"pam_polyinst/internal/core/plan"
+	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/lsm"
+	"pam_polyinst/internal/kernel/selinuxfs"
 	"pam_polyinst/internal/observe"
-	"pam_polyinst/internal/polyinst"
-	"pam_polyinst/internal/selinuxfs"
 )
 
 // setLabel gives a directory the label of its instance, as the last thing that
 // is done with it: afterwards a login program may not be permitted to open it.
-func setLabel(dir dirfd.Dir, step *polyinst.Step) error {
+func setLabel(dir dirfd.Dir, step *plan.Step) error {
 	if step.Label == "" {
 		return nil
 	}
 	switch step.Module {
-	case polyinst.SELinux:
+	case plan.SELinux:
 		return setSELinuxLabel(dir, step.Label)
-	case polyinst.Smack:
+	case plan.Smack:
 		return setSmackLabel(dir, step.Label, step.Transmute)
 	}
 	return nil
@@ -37,8 +37,8 @@ func setSmackLabel(dir dirfd.Dir, label string, transmute bool) error {
 }
 
 // labelOf is how a directory is labelled, as the kernel spells it.
-func labelOf(dir dirfd.Dir, module polyinst.Module) (string, error) {
-	if module == polyinst.Smack {
+func labelOf(dir dirfd.Dir, module plan.Module) (string, error) {
+	if module == plan.Smack {
 		label, _, err := observe.SmackLabel(dir)
 		return label, err
 	}

@@ -4,32 +4,33 @@ import (
 	"fmt"
 	"strings"
 
-	"pam_polyinst/internal/config"
-	"pam_polyinst/internal/dirfd"
-	"pam_polyinst/internal/lsm"
+	"pam_polyinst/internal/core/config"
+	"pam_polyinst/internal/core/plan"
+	"pam_polyinst/internal/core/selinux"
+	"pam_polyinst/internal/core/shellword"
+	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/lsm"
+	"pam_polyinst/internal/kernel/selinuxfs"
 	"pam_polyinst/internal/observe"
-	"pam_polyinst/internal/polyinst"
-	"pam_polyinst/internal/secontext"
-	"pam_polyinst/internal/selinuxfs"
 )
 
-// PrepareParent makes an instance parent, root's with the given mode, and the
-// directories above it where they are missing. One that exists is looked at and
-// left as it is. unsafe permits a place where users can create names, in which
-// only a parent that exists already counts.
-func PrepareParent(path string, mode uint32, anyMode bool, unsafe bool) (made bool, err error) {
+// PrepareParent makes an instance parent of the polydir, root's with the mode that
+// it says, and the directories above it where they are missing. One that exists is
+// looked at and left as it is. parent_in_unsafe_dir permits a place where users
+// can create names, in which only a parent that exists already counts.
+func PrepareParent(path string, p *config.Polydir) (made bool, err error) {
 	for i := 1; i <= len(path); i++ {
 		if i < len(path) && path[i] != '/' {
 			continue
 		}
-		if made, err = prepareOne(path[:i], i == len(path), mode, unsafe); err != nil {
+		if made, err = prepareOne(path[:i], i == len(path), p.ParentMode, p.ParentInUnsafeDir); err != nil {
 			return false, err
 		}
 	}
 	if made {
 		return true, nil
 	}
-	return false, checkParent(path, mode, anyMode)
+	return false, CheckParent(path, p)
 }
 
 func prepareOne(path string, last bool, mode uint32, unsafe bool) (made bool, err error) {
@@ -38,14 +39,14 @@ func prepareOne(path string, last bool, mode uint32, unsafe bool) (made bool, er
 		return false, err
 	}
 	defer way.Close()
-	if way.Exposure.Exposed() && !unsafe {
-		return false, fmt.Errorf("users can create names in %q (%s): use a place below /var/lib/polyinst, or parent_in_unsafe_dir = true",
-			way.Exposure.Dir, way.Exposure.Reason)
+	if way.Exposure.Dir != "" && !unsafe {
+		return false, fmt.Errorf("users can create names in %q (%s): %s, or parent_in_unsafe_dir = true",
+			way.Exposure.Dir, way.Exposure.Reason, plan.BetterPlace(way.Exposure.Dir))
 	}
 	if !way.Missing {
 		return false, nil
 	}
-	if way.Exposure.Exposed() {
+	if way.Exposure.Dir != "" {
 		return false, fmt.Errorf("does not exist in %q, where users can create names: make it by hand, root's, with mode %04o", way.Exposure.Dir, mode)
 	}
 	want := uint32(0o755)
@@ -63,26 +64,28 @@ func prepareOne(path string, last bool, mode uint32, unsafe bool) (made bool, er
 	return true, dir.SetOwner(0, 0, want)
 }
 
-func checkParent(path string, mode uint32, anyMode bool) error {
+// CheckParent says what is wrong with an instance parent of the polydir.
+func CheckParent(path string, p *config.Polydir) error {
 	way, err := dirfd.Walk(path, nil)
 	if err != nil {
 		return err
 	}
 	defer way.Close()
+	movable := len(way.Exposure.Swaps) > 0 || way.Exposure.Foreign != ""
 	switch {
 	case way.Missing:
 		return dirfd.NotExist(path)
 	case way.Stat.UID != 0:
-		return fmt.Errorf("owned by uid %d, want root: chown root:root %s", way.Stat.UID, path)
-	case !anyMode && way.Stat.Mode != mode:
-		return fmt.Errorf("mode %04o, want %04o: chmod %04o %s", way.Stat.Mode, mode, mode, path)
+		return fmt.Errorf("owned by uid %d, want root: %s", way.Stat.UID, plan.ParentRepair(p, path, "", movable, observe.IsInstance(path), "chown root:root"))
+	case !p.ParentModeAny && way.Stat.Mode != p.ParentMode:
+		return fmt.Errorf("mode %04o, want %04o: %s", way.Stat.Mode, p.ParentMode, plan.ParentRepair(p, path, "", movable, observe.IsInstance(path), fmt.Sprintf("chmod %04o", p.ParentMode)))
 	}
 	return nil
 }
 
 // Repair gives an existing instance the owner, group, mode and label that a new
 // one would have: those of its polydir, or the context in its name. What is no directory is not touched.
-func Repair(rule polyinst.Rule, name string) error {
+func Repair(rule plan.Rule, name string) error {
 	polydir, err := dirfd.Walk(rule.Path, nil)
 	if err != nil {
 		return err
@@ -114,6 +117,9 @@ func Repair(rule polyinst.Rule, name string) error {
 	if !st.IsDir() {
 		return fmt.Errorf("%s/%s is a %s, not a directory: look at it and move it away", rule.Parent, name, st.TypeName())
 	}
+	if rule.Config.Method == config.MethodOverlay {
+		return repairLayers(dir, plan.Owner{UID: polydir.Stat.UID, GID: polydir.Stat.GID, Mode: polydir.Stat.Mode})
+	}
 	if err := relabel(dir, polydir.Dir, rule, name); err != nil {
 		return err
 	}
@@ -121,10 +127,10 @@ func Repair(rule polyinst.Rule, name string) error {
 }
 
 // relabel gives an instance the context in its name, or else the polydir's.
-func relabel(dir, polydir dirfd.Dir, rule polyinst.Rule, name string) error {
+func relabel(dir, polydir dirfd.Dir, rule plan.Rule, name string) error {
 	name = strings.TrimPrefix(name, rule.Prefix)
 	if selinuxfs.Active() {
-		label := secontext.InName(name)
+		label := selinux.InName(name)
 		if label == "" {
 			var err error
 			if label, err = polydir.Xattr(selinuxfs.XattrLabel); err != nil || label == "" {
@@ -136,10 +142,10 @@ func relabel(dir, polydir dirfd.Dir, rule polyinst.Rule, name string) error {
 	if _, active, err := lsm.Smack(); !active {
 		return err
 	}
-	label, cut := polyinst.SmackLabelInName(name)
+	label, cut := plan.SmackLabelInName(name)
 	switch {
 	case cut, label == "" && rule.Config.Method == config.MethodContext:
-		return fmt.Errorf("its label cannot be told from its name: setfattr -n security.SMACK64 -v LABEL %s", dir.Path())
+		return fmt.Errorf("its label cannot be told from its name: setfattr -n security.SMACK64 -v LABEL %s", shellword.Quote(dir.Path()))
 	case label != "":
 		return setSmackLabel(dir, label, false)
 	}
@@ -153,7 +159,7 @@ func relabel(dir, polydir dirfd.Dir, rule polyinst.Rule, name string) error {
 // KeepState writes a file of our own below a directory that is root's alone,
 // which is made where it is missing.
 func KeepState(dir, name string, content []byte) error {
-	if _, err := PrepareParent(dir, 0o755, true, false); err != nil {
+	if _, err := PrepareParent(dir, &config.Polydir{ParentMode: 0o755, ParentModeAny: true}); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
 	way, err := dirfd.Walk(dir, nil)
@@ -165,6 +171,9 @@ func KeepState(dir, name string, content []byte) error {
 		return dirfd.NotExist(dir)
 	}
 	if err := dirfd.Trusted(way, way.Stat); err != nil {
+		return err
+	}
+	if err := way.Dir.RemoveUnfinished(); err != nil {
 		return err
 	}
 	return way.Dir.WriteFile(name, content)

@@ -5,60 +5,31 @@ import (
 	"fmt"
 	"strings"
 
-	"pam_polyinst/internal/config"
-	"pam_polyinst/internal/dirfd"
-	"pam_polyinst/internal/polyinst"
-	"pam_polyinst/internal/projquota"
-	"pam_polyinst/internal/selinuxfs"
+	"pam_polyinst/internal/core/config"
+	"pam_polyinst/internal/core/layout"
+	"pam_polyinst/internal/core/plan"
+	"pam_polyinst/internal/instance"
+	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/projquota"
+	"pam_polyinst/internal/kernel/selinuxfs"
+	"pam_polyinst/internal/observe"
 )
 
 // maxLimited is how many files and directories an instance may have that gets
 // its first limit while a session waits for it.
 const maxLimited = 100_000
 
-// newProject finds a project for an instance, calls take with it, and notes it
-// on the lock when that is done; if another session was faster, it is that one's.
-// The directory of the locks is held meanwhile, so that no two instances of one
-// parent take the same.
-func newProject(parent, locks, lock dirfd.Dir, name string, take func(id uint32) error) (id uint32, err error) {
-	guard, err := locks.OpenLock(".")
-	if err != nil {
-		return 0, err
-	}
-	defer guard.Close()
-	if err := guard.Lock(dirfd.Exclusive); err != nil {
-		return 0, err
-	}
-	if id, err = projquota.Of(locks, lock); err != nil || id != 0 {
-		return id, err
-	}
-	for try := range uint32(1000) {
-		id = polyinst.ProjectID(parent.Path()+"/"+name, try)
-		q, err := projquota.Get(parent, id)
-		if err != nil {
-			return 0, err
-		}
-		if q.Unused() {
-			if err := take(id); err != nil {
-				return 0, err
-			}
-			return id, projquota.SetProject(lock, id, false)
-		}
-	}
-	return 0, fmt.Errorf("quota: instance parent %q: no project is free", parent.Path())
-}
-
 // limitNew gives an instance that is about to be made its project and limits.
 func (s *Staged) limitNew(parent dirfd.Dir) error {
 	if s.Step.Quota == (config.Quota{}) {
 		return nil
 	}
-	lock, err := s.locks.LookupHere(s.Step.Name)
+	lock, err := s.Handle()
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
-	s.project, err = newProject(parent, s.locks, lock, s.Step.Name, func(uint32) error { return nil })
+	s.project, err = s.Locks.NewProject(parent, lock, s.Step.Name)
 	if err != nil {
 		return err
 	}
@@ -68,23 +39,23 @@ func (s *Staged) limitNew(parent dirfd.Dir) error {
 // limit gives an instance that is there its project, where it has none yet or
 // has lost it, and the limits of the configuration as it is now.
 func (s *Staged) limit(parent, dir dirfd.Dir) error {
-	lock, err := s.locks.LookupHere(s.Step.Name)
+	if s.Step.Quota == (config.Quota{}) {
+		// without quota it does not matter why that cannot be told
+		if id, err := s.Project(); err == nil && id != 0 {
+			_ = setLimits(parent, id, s.Step.Quota) // there were limits once
+		}
+		return nil
+	}
+	lock, err := s.Handle()
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
-	return limit(parent, s.locks, lock, dir, s.Step.Name, s.Step.Quota, maxLimited)
+	return s.limitTo(parent, lock, dir, maxLimited)
 }
 
-func limit(parent, locks, lock, dir dirfd.Dir, name string, q config.Quota, max int) error {
-	id, err := projquota.Of(locks, lock)
-	if q == (config.Quota{}) {
-		if err != nil || id == 0 {
-			return nil // without quota it does not matter why that cannot be told
-		}
-		_ = setLimits(parent, id, q) // there were limits once
-		return nil
-	}
+func (s *Staged) limitTo(parent, lock, dir dirfd.Dir, max int) error {
+	id, err := instance.Project(s.Locks, lock)
 	if err != nil {
 		return err
 	}
@@ -96,11 +67,12 @@ func limit(parent, locks, lock, dir dirfd.Dir, name string, q config.Quota, max 
 		return err
 	}
 	if id == 0 {
-		if id, err = newProject(parent, locks, lock, name, set); err != nil {
+		if id, err = s.Locks.NewProject(parent, lock, s.Step.Name); err != nil {
 			return err
 		}
 	}
-	// its owner can have changed it, or root have made the instance anew
+	// it had none; a session did not come to the end of giving it its project; its
+	// owner has changed it; or root has made the instance anew
 	now, inherit, err := projquota.Project(dir)
 	if err == nil && (now != id || !inherit) {
 		err = set(id)
@@ -108,7 +80,7 @@ func limit(parent, locks, lock, dir dirfd.Dir, name string, q config.Quota, max 
 	if err != nil {
 		return err
 	}
-	return setLimits(parent, id, q)
+	return setLimits(parent, id, s.Step.Quota)
 }
 
 func setLimits(parent dirfd.Dir, id uint32, q config.Quota) error {
@@ -120,17 +92,47 @@ func setLimits(parent dirfd.Dir, id uint32, q config.Quota) error {
 	return projquota.Set(parent, id, want)
 }
 
-// PrepareQuota gives the persistent instances in a parent their projects and
-// limits, however much is in them, and tells made of each that had none.
-func PrepareQuota(parent, prefix string, q config.Quota, made func(path string)) error {
-	way, err := dirfd.Walk(parent, nil)
+// roomForKernel is what a project may take above its limits while the kernel makes
+// an overlay of its instance: a directory, for which XFS sets 60 blocks aside.
+var roomForKernel = projquota.Limits{Bytes: 16 << 20, Inodes: 16}
+
+// unlimited calls make while the limits of the instance do not count: at each mount
+// of an overlay the kernel makes a directory among its changes, so that a user who has
+// reached a limit could not log in to remove anything. Nobody can write to the changes
+// meanwhile, because nobody has the overlay.
+func (s *Staged) unlimited(make func() error) error {
+	if s.Step.Quota == (config.Quota{}) {
+		return make()
+	}
+	lock, err := s.Handle()
 	if err != nil {
 		return err
 	}
-	defer way.Close()
-	if way.Missing {
-		return nil
+	defer lock.Close()
+	id, err := instance.Project(s.Locks, lock)
+	if err != nil {
+		return err
 	}
+	q, err := projquota.Get(s.layers.Upper, id)
+	if err != nil {
+		return err
+	}
+	raised := projquota.Limits{Bytes: q.UsedBytes + roomForKernel.Bytes, Inodes: q.UsedInodes + roomForKernel.Inodes}
+	if err := projquota.Set(s.layers.Upper, id, raised); err != nil {
+		return err
+	}
+	return errors.Join(make(), setLimits(s.layers.Upper, id, s.Step.Quota))
+}
+
+// PrepareQuota gives the persistent instances in a parent their projects and
+// limits, however much is in them, and tells made of each that had none. What a
+// user did to a parent in their home is an error of observe.IsUsersDoing.
+func PrepareQuota(parent, prefix string, q config.Quota, made func(path string)) error {
+	way, err := observe.OpenParent(parent)
+	if err != nil || !way.Dir.IsOpen() {
+		return err
+	}
+	defer way.Close()
 	if err := projquota.Enforced(way.Dir); err != nil {
 		return err
 	}
@@ -140,7 +142,7 @@ func PrepareQuota(parent, prefix string, q config.Quota, made func(path string))
 	}
 	var errs []error
 	for _, name := range names {
-		if strings.HasPrefix(name, ".") || !strings.HasPrefix(name, prefix) || strings.HasPrefix(name[len(prefix):], polyinst.TmpdirPrefix) {
+		if strings.HasPrefix(name, ".") || !strings.HasPrefix(name, prefix) || strings.HasPrefix(name[len(prefix):], layout.TmpdirPrefix) {
 			continue
 		}
 		isNew, err := prepareQuota(way.Dir, name, q)
@@ -154,17 +156,19 @@ func PrepareQuota(parent, prefix string, q config.Quota, made func(path string))
 }
 
 func prepareQuota(parent dirfd.Dir, name string, q config.Quota) (isNew bool, err error) {
-	s := &Staged{Step: polyinst.Step{Name: name, Quota: q}}
+	// no lock is waited for: whoever has stopped a session that is being opened
+	// would keep root's tool waiting
+	s := &Staged{Step: plan.Step{Parent: parent.Path(), Name: name, Quota: q}, Opening: instance.Opening{Name: name, Path: parent.Path() + "/" + name}}
 	if selinuxfs.Active() {
 		if s.Step.Label, err = parent.Xattr(selinuxfs.XattrLabel); err != nil {
 			return false, err
 		}
 	}
 	defer s.Close()
-	if err := openLocks(s, parent); err != nil {
+	if err := s.openLocks(parent, &observe.Scene{}); err != nil {
 		return false, err
 	}
-	if err := takeLock(s, dirfd.Shared); err != nil {
+	if err := s.Take(); err != nil {
 		return false, err
 	}
 	dir, err := parent.LookupHere(name)
@@ -179,14 +183,18 @@ func prepareQuota(parent dirfd.Dir, name string, q config.Quota) (isNew bool, er
 	if err != nil || !st.IsDir() {
 		return false, err
 	}
-	lock, err := s.locks.LookupHere(name)
+	lock, err := s.Handle()
 	if err != nil {
 		return false, err
 	}
 	defer lock.Close()
-	before, err := projquota.Of(s.locks, lock)
+	noted, err := instance.Project(s.Locks, lock)
 	if err != nil {
 		return false, err
 	}
-	return before == 0, limit(parent, s.locks, lock, dir, name, q, 0)
+	before, _, err := projquota.Project(dir)
+	if err != nil {
+		return false, err
+	}
+	return noted == 0 || noted != before, s.limitTo(parent, lock, dir, 0)
 }

@@ -8,34 +8,49 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
 
-// layers from the bottom up: a package imports packages of lower layers, or of
-// its own, never of a higher one. docs/DESIGN.md has the table.
-var layers = [][]string{
-	{"config", "secontext", "seconfig", "auditmsg"},
-	{"polyinst", "convert", "pamstack"},
-	{"dirfd", "mountfd", "mntns", "hostconn", "selinuxfs", "lsm", "hook", "auditnl", "projquota", "terminal", "program"},
-	{"record", "observe", "apply", "live", "reap"},
-	{"session"},
+// floors from the bottom up: a package imports packages of lower floors, or of
+// its own. The first element that is a path's beginning is its floor.
+// docs/DESIGN.md has the table.
+var floors = []string{
+	"internal/core",     // decides, and never looks at the system
+	"internal/kernel",   // makes the system calls
+	"internal/instance", // the format of an instance parent
+	"internal/sessions", // what is known of sessions that are open
+	"internal/observe",
+	"internal/apply",
+	"internal/gc",
+	"internal/promise",
+	"internal/session",
+	"internal/serve",
+	"cmd/polyinst/internal", // what only the command needs
+	"cmd/polyinst", "pam_polyinst",
 }
 
-// mayMakeSystemCalls are the kernel packages, alone.
-var mayMakeSystemCalls = []string{"dirfd", "mountfd", "mntns", "hostconn", "selinuxfs", "lsm", "hook", "auditnl", "projquota", "terminal", "program"}
+// besides are beside the floors: this test, and what the tests of kernel
+// packages use.
+var besides = []string{"internal/arch", "internal/kernel/nstest"}
 
-// pure packages import nothing that could reach the system.
-var pure = map[string][]string{
-	"config":    {"bytes", "cmp", "errors", "fmt", "math", "slices", "sort", "strconv", "strings", "time", "unicode", "unicode/utf8", "github.com/BurntSushi/toml", "maps"},
-	"secontext": {"fmt", "strings"},
-	"auditmsg":  {"encoding/hex", "strconv", "strings"},
-	"pamstack":  {"fmt", "slices", "sort", "strconv", "strings", "pam_polyinst/internal/config"},
-	"polyinst":  {"time", "crypto/md5", "crypto/sha256", "encoding/binary", "encoding/hex", "errors", "fmt", "slices", "sort", "strconv", "strings", "pam_polyinst/internal/config"},
-}
+// callers are the packages outside of internal/kernel that make system calls:
+// what only the command needs.
+var callers = []string{"cmd/polyinst/internal/program"}
+
+// pure are the folders whose packages cannot reach the system, and harmless the
+// packages that these may import beside each other.
+var (
+	pure     = []string{"internal/core/", "cmd/polyinst/internal/convert", "cmd/polyinst/internal/pamstack", "cmd/polyinst/internal/modulelog"}
+	harmless = []string{"bytes", "cmp", "crypto/md5", "crypto/sha256", "encoding/binary", "encoding/hex", "encoding/json", "errors", "fmt", "maps", "math", "path", "regexp",
+		"slices", "sort", "strconv", "strings", "time", "unicode", "unicode/utf8", "github.com/BurntSushi/toml"}
+)
 
 const module = "pam_polyinst/"
 
@@ -67,21 +82,36 @@ func list(t *testing.T, args ...string) []pkg {
 	}
 }
 
-func short(path string) string { return strings.TrimPrefix(path, module+"internal/") }
+func short(path string) string { return strings.TrimPrefix(path, module) }
 
-func layerOf(name string) int {
-	return slices.IndexFunc(layers, func(l []string) bool { return slices.Contains(l, name) })
+// within reports whether a path is one of the folders, or lies in one.
+func within(path string, folders []string) bool { return floorOf(path, folders) >= 0 }
+
+func floorOf(path string, folders []string) int {
+	return slices.IndexFunc(folders, func(f string) bool {
+		f = strings.TrimSuffix(f, "/")
+		return path == f || strings.HasPrefix(path, f+"/")
+	})
+}
+
+// makesCalls reports whether a package may make system calls.
+func makesCalls(path string) bool {
+	return within(path, append([]string{"internal/kernel"}, callers...))
 }
 
 func TestImportsPointDown(t *testing.T) {
-	for _, p := range list(t, module+"internal/...") {
-		own := layerOf(short(p.ImportPath))
-		if name := short(p.ImportPath); own < 0 && name != "arch" && name != "nstest" {
-			t.Errorf("%s is in no layer: give it one here and in docs/DESIGN.md", name)
+	for _, p := range list(t, module+"internal/...", module+"cmd/...", module+"pam_polyinst") {
+		name := short(p.ImportPath)
+		own := floorOf(name, floors)
+		if slices.Contains(besides, name) {
+			continue
+		}
+		if own < 0 {
+			t.Errorf("%s is on no floor: give it one here and in docs/DESIGN.md", name)
 		}
 		for _, i := range p.Imports {
-			if strings.HasPrefix(i, module) && layerOf(short(i)) > own {
-				t.Errorf("%s imports %s, which is above it", short(p.ImportPath), short(i))
+			if strings.HasPrefix(i, module) && floorOf(short(i), floors) > own {
+				t.Errorf("%s imports %s, which is above it", name, short(i))
 			}
 		}
 	}
@@ -91,7 +121,7 @@ func TestOnlyKernelPackagesMakeSystemCalls(t *testing.T) {
 	for _, p := range list(t, module+"internal/...", module+"cmd/...", module+"pam_polyinst") {
 		name := short(p.ImportPath)
 		for _, i := range p.Imports {
-			if (i == "golang.org/x/sys/unix" || i == "syscall") && !slices.Contains(mayMakeSystemCalls, name) && name != "nstest" {
+			if (i == "golang.org/x/sys/unix" || i == "syscall") && !makesCalls(name) {
 				t.Errorf("%s imports %s", name, i)
 			}
 		}
@@ -99,12 +129,21 @@ func TestOnlyKernelPackagesMakeSystemCalls(t *testing.T) {
 }
 
 func TestThePureArePure(t *testing.T) {
-	for name, allowed := range pure {
-		for _, i := range list(t, module+"internal/"+name)[0].Imports {
-			if !slices.Contains(allowed, i) {
+	seen := 0
+	for _, p := range list(t, module+"internal/...", module+"cmd/...") {
+		name := short(p.ImportPath)
+		if !within(name, pure) {
+			continue
+		}
+		seen++
+		for _, i := range p.Imports {
+			if !slices.Contains(harmless, i) && !within(short(i), pure) {
 				t.Errorf("%s imports %s", name, i)
 			}
 		}
+	}
+	if seen < len(pure) {
+		t.Errorf("found only %d pure packages", seen)
 	}
 }
 
@@ -118,6 +157,35 @@ func TestTheModuleLinksLittle(t *testing.T) {
 			t.Errorf("the .so links %s", p.ImportPath)
 		}
 	}
+}
+
+// TestOnlyNSSAsksForAccounts: what libc says of an account that it does not find
+// is not what the directory says (I-13).
+func TestOnlyNSSAsksForAccounts(t *testing.T) {
+	for _, p := range list(t, module+"internal/...", module+"cmd/...", module+"pam_polyinst") {
+		if name := short(p.ImportPath); name == "internal/kernel/nss" || name == "cmd/polyinst/internal/program" { // which takes on what groups there are
+			continue
+		}
+		for _, name := range append(p.GoFiles, p.CgoFiles...) {
+			files := token.NewFileSet()
+			f, err := parser.ParseFile(files, filepath.Join(p.Dir, name), nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(f, func(n ast.Node) bool {
+				s, ok := n.(*ast.SelectorExpr)
+				if ok && (slices.Contains([]string{"GroupIds", "LookupId", "LookupGroup"}, s.Sel.Name) || is(s.X, "user") && s.Sel.Name == "Lookup") {
+					t.Errorf("%s: %s: ask internal/kernel/nss", files.Position(n.Pos()), s.Sel.Name)
+				}
+				return true
+			})
+		}
+	}
+}
+
+func is(e ast.Expr, name string) bool {
+	x, ok := e.(*ast.Ident)
+	return ok && x.Name == name
 }
 
 // TestTheWorkersPath: what the worker runs starts no goroutine (it would be in
@@ -171,7 +239,7 @@ func forbidden(t *testing.T, path string) []string {
 // module opens, makes or removes by path.
 func TestPathsAreWalkedByHandle(t *testing.T) {
 	for _, p := range list(t, "-deps", module+"pam_polyinst") {
-		if !strings.HasPrefix(p.ImportPath, module) || slices.Contains(mayMakeSystemCalls, short(p.ImportPath)) {
+		if !strings.HasPrefix(p.ImportPath, module) || makesCalls(short(p.ImportPath)) {
 			continue
 		}
 		for _, i := range p.Imports {
@@ -184,6 +252,31 @@ func TestPathsAreWalkedByHandle(t *testing.T) {
 				t.Error(found)
 			}
 		}
+	}
+}
+
+// TestTheCIsSmall: what runs in the login program, or before Go, stays so small
+// that one person can read it in one go.
+func TestTheCIsSmall(t *testing.T) {
+	const most = 1000 // lines that are not blank
+	files, err := filepath.Glob("../../pam_polyinst/*.c")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no C code: ", err)
+	}
+	lines := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if strings.TrimSpace(line) != "" {
+				lines++
+			}
+		}
+	}
+	if lines > most {
+		t.Errorf("the C code has %d lines, want at most %d", lines, most)
 	}
 }
 
@@ -204,4 +297,79 @@ func osCalls(t *testing.T, path string) []string {
 		return true
 	})
 	return found
+}
+
+var (
+	// command is a command in a message: between backquotes, or by its name.
+	command = regexp.MustCompile("`(?:polyinst|getent|make|fuser|mount|ip|nscd)\\b[^`]*`?|\\b(?:chmod|chown|chattr|setsebool|setfattr|semanage|tune2fs|restorecon) [^,;`)]*")
+	verb    = regexp.MustCompile(`%[-+#0-9.]*[a-zA-Z%]`)
+)
+
+// TestCommandsInMessagesAreQuoted: a name in a command that a message names is
+// written as a word of the shell, whatever is in it.
+func TestCommandsInMessagesAreQuoted(t *testing.T) {
+	for _, p := range list(t, module+"internal/...", module+"cmd/...", module+"pam_polyinst") {
+		for _, name := range append(p.GoFiles, p.CgoFiles...) {
+			files := token.NewFileSet()
+			f, err := parser.ParseFile(files, filepath.Join(p.Dir, name), nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(f, func(n ast.Node) bool {
+				for _, arg := range unquoted(n) {
+					t.Errorf("%s: a name in a command: shellword.Quote it", files.Position(arg.Pos()))
+				}
+				return true
+			})
+		}
+	}
+}
+
+// unquoted are what a node puts into a command and does not quote.
+func unquoted(n ast.Node) []ast.Expr {
+	var out []ast.Expr
+	check := func(e ast.Expr) {
+		if c, ok := e.(*ast.CallExpr); ok {
+			if s, ok := c.Fun.(*ast.SelectorExpr); ok && is(s.X, "shellword") && (s.Sel.Name == "Quote" || s.Sel.Name == "QuoteAll") {
+				return
+			}
+		}
+		out = append(out, e)
+	}
+	switch n := n.(type) {
+	case *ast.BinaryExpr: // "chattr -ia " + path
+		text := literal(n.X)
+		if all := command.FindAllStringIndex(text, -1); len(all) > 0 && all[len(all)-1][1] == len(text) && !strings.HasSuffix(text, "`") {
+			check(n.Y)
+		}
+	case *ast.CallExpr:
+		for i, arg := range n.Args {
+			text := literal(arg)
+			nth := i
+			for _, v := range verb.FindAllStringIndex(text, -1) {
+				if text[v[1]-1] == '%' {
+					continue
+				}
+				nth++
+				within := slices.ContainsFunc(command.FindAllStringIndex(text, -1), func(c []int) bool { return c[0] <= v[0] && v[0] < c[1] })
+				if within && strings.ContainsRune("svq", rune(text[v[1]-1])) && nth < len(n.Args) {
+					check(n.Args[nth])
+				}
+			}
+			if text != "" {
+				break
+			}
+		}
+	}
+	return out
+}
+
+// literal is the text of a string literal; empty: it is none.
+func literal(e ast.Expr) string {
+	l, ok := e.(*ast.BasicLit)
+	if !ok || l.Kind != token.STRING {
+		return ""
+	}
+	text, _ := strconv.Unquote(l.Value)
+	return text
 }

@@ -9,60 +9,56 @@ import (
 	"os/user"
 	"strconv"
 
-	"pam_polyinst/internal/polyinst"
+	"pam_polyinst/internal/core/plan"
+	"pam_polyinst/internal/kernel/nss"
 )
 
-// Account asks the directory (NSS) for the account that was typed, and for his
+// Account asks the directory (NSS) for the account that was typed, and for its
 // membership in the groups that the configuration names.
-func Account(typed, service string, groups []string) (polyinst.Subject, *polyinst.Refusal) {
-	u, err := user.Lookup(typed)
-	var unknown user.UnknownUserError
-	if errors.As(err, &unknown) {
-		return polyinst.Subject{}, &polyinst.Refusal{Fault: polyinst.FaultUser, Unknown: true,
+func Account(typed, service string, groups []string) (plan.Subject, *plan.Refusal) {
+	u, err := nss.User(typed)
+	if nss.IsUnknown(err) {
+		return plan.Subject{}, &plan.Refusal{Fault: plan.FaultUser, Unknown: true,
 			Reason: fmt.Sprintf("the account %q does not exist", typed)}
 	}
 	if err != nil {
-		return polyinst.Subject{}, &polyinst.Refusal{Fault: polyinst.FaultHost, Reason: lookupFailed("account", typed, err)}
+		return plan.Subject{}, &plan.Refusal{Fault: plan.FaultHost, Reason: lookupFailed("account", typed, err)}
 	}
 	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
 	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
 	if err := errors.Join(err1, err2); err != nil {
-		return polyinst.Subject{}, &polyinst.Refusal{Fault: polyinst.FaultHost, Reason: lookupFailed("account", typed, err)}
+		return plan.Subject{}, &plan.Refusal{Fault: plan.FaultHost, Reason: lookupFailed("account", typed, err)}
 	}
-	s := polyinst.Subject{User: u.Username, Typed: typed, UID: uint32(uid), GID: uint32(gid),
+	s := plan.Subject{User: u.Username, Typed: typed, UID: uint32(uid), GID: uint32(gid),
 		Home: u.HomeDir, Service: service}
 	memberships(&s, u, groups)
 	return s, nil
 }
 
 // memberships looks the groups up. What fails is noted as unknown: it refuses
-// only where nothing else decides.
-func memberships(s *polyinst.Subject, u *user.User, groups []string) {
-	s.Groups = map[string]polyinst.Membership{}
+// only where nothing else decides. That the user is not in a group is known only
+// where every source of memberships has answered (I-13).
+func memberships(s *plan.Subject, u *user.User, groups []string) {
+	s.Groups = map[string]plan.Membership{}
 	if len(groups) == 0 {
 		return
 	}
-	own := map[string]bool{}
-	gids, err := u.GroupIds()
+	own, err := nss.Memberships(u)
 	if err != nil {
 		s.Problem = lookupFailed("groups of", u.Username, err)
 	}
-	for _, gid := range gids {
-		own[gid] = true
-	}
 	for _, name := range groups {
-		g, lookupErr := user.LookupGroup(name)
-		var unknown user.UnknownGroupError
+		g, lookupErr := nss.Group(name)
 		switch {
-		case errors.As(lookupErr, &unknown):
-			s.Groups[name] = polyinst.NoSuchGroup
+		case nss.IsUnknown(lookupErr):
+			s.Groups[name] = plan.NoSuchGroup
 		case lookupErr != nil:
-			s.Groups[name] = polyinst.Unknown
+			s.Groups[name] = plan.Unknown
 			s.Problem = lookupFailed("group", name, lookupErr)
-		case err != nil:
-			s.Groups[name] = polyinst.Unknown
 		case own[g.Gid]:
-			s.Groups[name] = polyinst.Member
+			s.Groups[name] = plan.Member
+		case err != nil:
+			s.Groups[name] = plan.Unknown
 		}
 	}
 }
@@ -74,9 +70,8 @@ func lookupFailed(what, name string, err error) string {
 // Owner resolves the owner and group of a `create`; an empty group is the
 // owner's primary one.
 func Owner(owner, group string) (uid, gid uint32, err error) {
-	u, err := user.Lookup(owner)
-	var noUser user.UnknownUserError
-	if errors.As(err, &noUser) {
+	u, err := nss.User(owner)
+	if nss.IsUnknown(err) {
 		return 0, 0, fmt.Errorf("owner: there is no account %q", owner)
 	}
 	if err != nil {
@@ -84,9 +79,8 @@ func Owner(owner, group string) (uid, gid uint32, err error) {
 	}
 	gidText := u.Gid
 	if group != "" {
-		g, err := user.LookupGroup(group)
-		var noGroup user.UnknownGroupError
-		if errors.As(err, &noGroup) {
+		g, err := nss.Group(group)
+		if nss.IsUnknown(err) {
 			return 0, 0, fmt.Errorf("group: there is no group %q", group)
 		}
 		if err != nil {

@@ -6,8 +6,8 @@ import (
 	"sort"
 	"strings"
 
-	"pam_polyinst/internal/config"
-	"pam_polyinst/internal/dirfd"
+	"pam_polyinst/internal/core/config"
+	"pam_polyinst/internal/kernel/dirfd"
 )
 
 // Where the configuration lies; the build sets both (Makefile: SYSCONFDIR,
@@ -47,39 +47,50 @@ func (f Files) All() []config.Source { return append([]config.Source{f.Main}, f.
 // empty the one in /etc or else the vendor's, and the drop-ins in order of
 // base name, where one in /etc takes the place of the vendor's of the same
 // name. With trusted, a file that others than root could change, or the way to
-// it, is an error.
+// it, is an error; the main file then still has its name and, if that is not at
+// fault itself, its text.
 func ConfigFiles(conf string, trusted bool) (Files, error) {
-	if conf != "" {
-		dir, _ := dirfd.Split(conf)
-		main, err := readFile(conf, trusted)
-		if err != nil {
-			return Files{}, err
-		}
-		dropins, err := readDropins(trusted, dir+"/"+dropinDir)
-		return Files{main, dropins}, err
+	main := conf
+	if conf == "" {
+		main = ConfigDir + "/" + mainFile
 	}
-	main, err := readFile(ConfigDir+"/"+mainFile, trusted)
-	if dirfd.IsNotExist(err) {
-		var vendorErr error
-		if main, vendorErr = readFile(VendorDir+"/"+mainFile, trusted); vendorErr != nil && !dirfd.IsNotExist(vendorErr) {
-			return Files{}, vendorErr
-		} else if vendorErr == nil {
-			err = nil
+	var walks dirfd.Walks
+	defer walks.Close()
+	src, err := readFile(&walks, main, trusted)
+	if dirfd.IsNotExist(err) && conf == "" {
+		vendor := VendorDir + "/" + mainFile
+		if src2, vendorErr := readFile(&walks, vendor, trusted); !dirfd.IsNotExist(vendorErr) {
+			main, src, err = vendor, src2, vendorErr
 		}
 	}
 	if err != nil {
-		return Files{}, err
+		return Files{Main: config.Source{Name: main}}, err
 	}
-	dropins, err := readDropins(trusted, ConfigDir+"/"+dropinDir, VendorDir+"/"+dropinDir)
-	return Files{main, dropins}, err
+	dropins, err := dropins(&walks, conf, trusted)
+	return Files{src, dropins}, err
 }
+
+// Dropins reads the drop-ins of the main file conf, which itself need not be
+// there.
+func Dropins(conf string, trusted bool) ([]config.Source, error) { return dropins(nil, conf, trusted) }
+
+func dropins(walks *dirfd.Walks, conf string, trusted bool) ([]config.Source, error) {
+	if conf != "" {
+		return readDropins(walks, trusted, InitDir(conf))
+	}
+	return readDropins(walks, trusted, InitDir(""), VendorDir+"/"+dropinDir)
+}
+
+// Draft reads a file that may be anybody's: it is looked at, and nothing goes by
+// it.
+func Draft(path string) (config.Source, error) { return readFile(nil, path, false) }
 
 // readDropins reads *.conf of the directories; of two files of one name that of
 // the earlier directory counts.
-func readDropins(trusted bool, dirs ...string) ([]config.Source, error) {
+func readDropins(walks *dirfd.Walks, trusted bool, dirs ...string) ([]config.Source, error) {
 	where := map[string]string{}
 	for _, dir := range slices.Backward(dirs) {
-		names, err := dropinNames(dir)
+		names, err := dropinNames(walks, dir)
 		if err != nil {
 			return nil, err
 		}
@@ -94,7 +105,7 @@ func readDropins(trusted bool, dirs ...string) ([]config.Source, error) {
 	sort.Strings(names)
 	var out []config.Source
 	for _, name := range names {
-		src, err := readFile(where[name]+"/"+name, trusted)
+		src, err := readFile(walks, where[name]+"/"+name, trusted)
 		if err != nil {
 			return nil, err
 		}
@@ -103,19 +114,8 @@ func readDropins(trusted bool, dirs ...string) ([]config.Source, error) {
 	return out, nil
 }
 
-func dropinNames(dir string) ([]string, error) {
-	way, err := dirfd.Walk(dir, nil)
-	if dirfd.IsNotExist(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer way.Close()
-	if way.Missing {
-		return nil, nil
-	}
-	all, err := way.Dir.Names()
+func dropinNames(walks *dirfd.Walks, dir string) ([]string, error) {
+	all, err := walks.NamesAt(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -128,12 +128,12 @@ func dropinNames(dir string) ([]string, error) {
 	return names, nil
 }
 
-func readFile(path string, trusted bool) (config.Source, error) {
-	return readFileOf(path, trusted, sizeLimit)
+func readFile(walks *dirfd.Walks, path string, trusted bool) (config.Source, error) {
+	return readFileOf(walks, path, trusted, sizeLimit)
 }
 
-func readFileOf(path string, trusted bool, limit int) (config.Source, error) {
-	way, err := dirfd.WalkFile(path)
+func readFileOf(walks *dirfd.Walks, path string, trusted bool, limit int) (config.Source, error) {
+	way, err := walks.WalkFile(path)
 	if err != nil {
 		return config.Source{}, err
 	}
@@ -148,16 +148,12 @@ func readFileOf(path string, trusted bool, limit int) (config.Source, error) {
 	}
 	// by name again only in a directory that is root's alone, or for a tool
 	// that trusts the path which it was given
-	f, err := way.Parent.OpenFile(way.Name)
+	f, st, err := way.Parent.OpenFileStat(way.Name)
 	if err != nil {
 		return config.Source{}, err
 	}
 	defer f.Close()
 	if trusted {
-		st, err := f.Stat()
-		if err != nil {
-			return config.Source{}, err
-		}
 		if err := dirfd.TrustedFile(path, st); err != nil {
 			return config.Source{}, err
 		}

@@ -7,15 +7,21 @@ import (
 	"errors"
 	"fmt"
 
-	"pam_polyinst/internal/config"
-	"pam_polyinst/internal/dirfd"
+	"pam_polyinst/internal/core/config"
+	"pam_polyinst/internal/kernel/dirfd"
 )
 
 // StateDir is where what must outlive a boot is kept, root-only.
 var StateDir = "/var/lib/polyinst"
 
-// lastGoodFile is the last accepted configuration, in one file.
-const lastGoodFile = "last-good.json"
+// olderLastGood is where version 0.1 kept the last accepted configuration,
+// whichever main file it was of.
+const olderLastGood = "last-good.json"
+
+// LastGoodName is the name, below StateDir, of the last accepted configuration
+// of a main file: one for each, so that a draft which is accepted elsewhere
+// takes no other's place.
+func LastGoodName(main string) string { return "last-good-" + digest(main)[:16] + ".json" }
 
 // lastGood is its content: the files as they were, with their digests.
 type lastGood struct {
@@ -28,16 +34,30 @@ type goodFile struct {
 	SHA256 string
 }
 
-// LastGood reads the configuration that was accepted last, and trusts it only
-// as root's file with the digests of its inputs.
-func LastGood() (Files, error) {
-	src, err := readFile(StateDir+"/"+lastGoodFile, true)
+// LastGood reads the configuration of the main file that was accepted last, and
+// trusts it only as root's file with the digests of its inputs, and made of
+// that very main file.
+func LastGood(main string) (Files, error) {
+	files, err := readLastGood(LastGoodName(main))
 	if dirfd.IsNotExist(err) {
-		return Files{}, errors.New("none was accepted: `polyinst check --accept` keeps one")
+		files, err = readLastGood(olderLastGood)
 	}
+	if dirfd.IsNotExist(err) || err == nil && files.Main.Name != main {
+		return Files{}, errors.New("none was accepted: `polyinst check --accept` keeps one, once the file is mended")
+	}
+	return files, err
+}
+
+func readLastGood(name string) (Files, error) {
+	src, err := readFile(nil, StateDir+"/"+name, true)
 	if err != nil {
 		return Files{}, err
 	}
+	return decodeLastGood(src)
+}
+
+// decodeLastGood is the inverse of EncodeLastGood.
+func decodeLastGood(src config.Source) (Files, error) {
 	var good lastGood
 	if err := json.Unmarshal(src.Data, &good); err != nil {
 		return Files{}, fmt.Errorf("%s: %w", src.Name, err)
@@ -68,9 +88,6 @@ func EncodeLastGood(f Files) ([]byte, error) {
 	}
 	return json.MarshalIndent(good, "", "  ")
 }
-
-// LastGoodName is the name of the file below StateDir.
-func LastGoodName() string { return lastGoodFile }
 
 func digest(data string) string {
 	sum := sha256.Sum256([]byte(data))

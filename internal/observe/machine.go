@@ -7,32 +7,30 @@ import (
 	"fmt"
 	"strings"
 
-	"pam_polyinst/internal/dirfd"
-	"pam_polyinst/internal/mntns"
-	"pam_polyinst/internal/polyinst"
+	"pam_polyinst/internal/core/plan"
+	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/mntns"
 )
 
-// Machine says what names and plans need to know of the machine.
-func Machine() (polyinst.Machine, error) {
-	machine, err := MachineID()
-	if err != nil {
-		return polyinst.Machine{}, err
-	}
-	boot, err := firstLine("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return polyinst.Machine{}, fmt.Errorf("the boot's id: %w (is /proc mounted?)", err)
+// Machine says what names and plans need to know of the machine; its ids, by which
+// tmpdir instances are called, only if ids says so.
+func Machine(ids bool) (m plan.Machine, err error) {
+	if ids {
+		if m.MachineID, err = MachineID(); err != nil {
+			return plan.Machine{}, err
+		}
+		boot, err := firstLine("/proc/sys/kernel/random/boot_id")
+		if err != nil {
+			return plan.Machine{}, fmt.Errorf("the boot's id: %w (is /proc mounted?)", err)
+		}
+		m.BootID = shortHash(boot)
 	}
 	random := make([]byte, 12)
 	if _, err := rand.Read(random); err != nil {
-		return polyinst.Machine{}, err
+		return plan.Machine{}, err
 	}
-	return polyinst.Machine{
-		MachineID:     machine,
-		BootID:        shortHash(boot),
-		Random:        hex.EncodeToString(random),
-		Kernel:        mntns.Kernel(),
-		KernelAtLeast: mntns.KernelAtLeast,
-	}, nil
+	m.Random, m.Kernel, m.KernelAtLeast = hex.EncodeToString(random), mntns.Kernel(), mntns.KernelAtLeast
+	return m, nil
 }
 
 // MachineID is the short hash of machine-id(5); "none" where there is no such

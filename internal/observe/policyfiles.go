@@ -2,13 +2,13 @@ package observe
 
 import (
 	"fmt"
-	"os/user"
 	"slices"
 
-	"pam_polyinst/internal/dirfd"
-	"pam_polyinst/internal/polyinst"
-	"pam_polyinst/internal/seconfig"
-	"pam_polyinst/internal/selinuxfs"
+	"pam_polyinst/internal/core/plan"
+	"pam_polyinst/internal/core/selinux"
+	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/nss"
+	"pam_polyinst/internal/kernel/selinuxfs"
 )
 
 const (
@@ -24,11 +24,11 @@ func policyFile(name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readOptional(selinuxDir + seconfig.PolicyType(conf) + "/" + name)
+	return readOptional(selinuxDir + selinux.PolicyType(conf) + "/" + name)
 }
 
 func readOptional(path string) ([]byte, error) {
-	src, err := readFileOf(path, true, policySizeLimit)
+	src, err := readFileOf(nil, path, true, policySizeLimit)
 	if dirfd.IsNotExist(err) {
 		return nil, nil
 	}
@@ -59,7 +59,7 @@ func defaultLabel(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	label, found, _ := seconfig.FileContext(contexts, subs, path, seconfig.Directory)
+	label, found, _ := selinux.FileContext(contexts, subs, path, selinux.Directory)
 	if !found {
 		return "", nil
 	}
@@ -68,7 +68,7 @@ func defaultLabel(path string) (string, error) {
 
 // defaultContext is what the policy's files give a user's session:
 // getseuserbyname(3) and get_default_context_with_level(3).
-func defaultContext(s polyinst.Subject) (string, error) {
+func defaultContext(s plan.Subject) (string, error) {
 	seusers, err := policyFile("seusers")
 	if err != nil {
 		return "", err
@@ -77,7 +77,7 @@ func defaultContext(s polyinst.Subject) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	seuser, level, err := seconfig.SEUser(seusers, s.User, groups)
+	seuser, level, err := selinux.SEUser(seusers, s.User, groups)
 	if err != nil {
 		return "", err
 	}
@@ -96,19 +96,19 @@ func defaultContext(s polyinst.Subject) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return seconfig.DefaultContext(own, all, seuser, from, level, func(context string) bool {
+	return selinux.DefaultContext(own, all, seuser, from, level, func(context string) bool {
 		_, err := selinuxfs.Canonical(context)
 		return err == nil
 	})
 }
 
 // groupsIn are those groups of the user that have a line in seusers.
-func groupsIn(seusers []byte, s polyinst.Subject) ([]string, error) {
-	named := seconfig.SEUserGroups(seusers)
+func groupsIn(seusers []byte, s plan.Subject) ([]string, error) {
+	named := selinux.SEUserGroups(seusers)
 	if len(named) == 0 {
 		return nil, nil
 	}
-	u, err := user.Lookup(s.User)
+	u, err := nss.User(s.User)
 	if err != nil {
 		return nil, err
 	}
@@ -117,5 +117,5 @@ func groupsIn(seusers []byte, s polyinst.Subject) ([]string, error) {
 	if who.Problem != "" {
 		return nil, fmt.Errorf("seusers: %s", who.Problem)
 	}
-	return slices.DeleteFunc(named, func(g string) bool { return who.Groups[g] != polyinst.Member }), nil
+	return slices.DeleteFunc(named, func(g string) bool { return who.Groups[g] != plan.Member }), nil
 }

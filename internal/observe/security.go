@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"io/fs"
 
-	"pam_polyinst/internal/config"
-	"pam_polyinst/internal/dirfd"
-	"pam_polyinst/internal/lsm"
-	"pam_polyinst/internal/polyinst"
-	"pam_polyinst/internal/secontext"
-	"pam_polyinst/internal/selinuxfs"
+	"pam_polyinst/internal/core/config"
+	"pam_polyinst/internal/core/plan"
+	"pam_polyinst/internal/core/selinux"
+	"pam_polyinst/internal/core/shellword"
+	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/lsm"
+	"pam_polyinst/internal/kernel/selinuxfs"
 )
 
 // ContextFrom says which context of the host stands for the session's.
@@ -23,22 +24,22 @@ const (
 	DefaultContext                    // what the policy's files say of the user: use_default_context
 )
 
-// SELinuxActive tells whether SELinux is on.
+// SELinuxActive reports whether SELinux is on.
 func SELinuxActive() bool { return selinuxfs.Active() }
 
 // Security asks what the security module gives this session. Where several are
 // active, which kernels do not permit yet, SELinux counts before Smack, and
 // Smack before AppArmor: the one that says most of files.
-func Security(from ContextFrom, s polyinst.Subject) polyinst.Security {
+func Security(from ContextFrom, s plan.Subject) plan.Security {
 	if selinuxfs.Active() {
-		return selinux(from, s)
+		return underSELinux(from, s)
 	}
 	if label, active, err := lsm.Smack(); active || err != nil {
-		return otherModule(from, polyinst.Security{Module: polyinst.Smack, Enforcing: true, Session: label}, err)
+		return otherModule(from, plan.Security{Module: plan.Smack, Enforcing: true, Session: label}, err)
 	}
 	profile, active, err := lsm.AppArmor()
 	if !active && err == nil {
-		return polyinst.Security{}
+		return plan.Security{}
 	}
 	if err == nil && from == ExecContext {
 		var waiting bool
@@ -47,15 +48,15 @@ func Security(from ContextFrom, s polyinst.Subject) polyinst.Security {
 			profile = next
 		}
 	}
-	sec := polyinst.Security{Module: polyinst.AppArmor, Enforcing: profile.Enforced()}
+	sec := plan.Security{Module: plan.AppArmor, Enforcing: profile.Enforced()}
 	if profile.Confined() {
 		sec.Session = profile.Name
 	}
 	return otherModule(from, sec, err)
 }
 
-func selinux(from ContextFrom, s polyinst.Subject) polyinst.Security {
-	sec := polyinst.Security{Module: polyinst.SELinux, Enforcing: selinuxfs.Enforcing()}
+func underSELinux(from ContextFrom, s plan.Subject) plan.Security {
+	sec := plan.Security{Module: plan.SELinux, Enforcing: selinuxfs.Enforcing()}
 	var err error
 	switch from {
 	case CurrentContext:
@@ -75,7 +76,7 @@ func selinux(from ContextFrom, s polyinst.Subject) polyinst.Security {
 }
 
 // otherModule completes what a module without files of default contexts says.
-func otherModule(from ContextFrom, sec polyinst.Security, err error) polyinst.Security {
+func otherModule(from ContextFrom, sec plan.Security, err error) plan.Security {
 	switch {
 	case err != nil:
 		sec.Problem, sec.Enforcing = err.Error(), true // for all that is known
@@ -118,7 +119,7 @@ const deniedByAppArmor = `it needs the rules in dist/apparmor and flags=(attach_
 func deniedBySELinux() string {
 	for _, name := range booleans {
 		if on, known := selinuxfs.Boolean(name); known && !on {
-			return fmt.Sprintf("SELinux is enforcing and its boolean %s is off: setsebool -P %s on", name, name)
+			return fmt.Sprintf("SELinux is enforcing and its boolean %s is off: setsebool -P %s on", name, shellword.Quote(name))
 		}
 	}
 	return "SELinux is enforcing: it wants the boolean allow_polyinstantiation (polyinstantiation_enabled) on, and the type tmp_t on instance parents (semanage fcontext -a -t tmp_t '/var/lib/polyinst/[^/]+'; restorecon -F /var/lib/polyinst/*) or the policy module in dist/selinux"
@@ -126,12 +127,13 @@ func deniedBySELinux() string {
 
 // label finds out what the rule's instance is to be labelled, and returns the
 // SELinux contexts that name it: the canonical one first.
-func label(scene *Scene, rule polyinst.Rule, m polyinst.Machine) []string {
+func label(scene *Scene, rule plan.Rule, m plan.Machine) []string {
 	switch m.Security.Module {
-	case polyinst.SELinux:
+	case plan.SELinux:
 		return selinuxLabel(scene, rule, m)
-	case polyinst.Smack:
+	case plan.Smack:
 		if err := smackLabel(scene, rule, m); err != nil {
+			scene.note(err)
 			scene.Facts.LabelProblem = err.Error()
 		}
 	}
@@ -140,8 +142,8 @@ func label(scene *Scene, rule polyinst.Rule, m polyinst.Machine) []string {
 
 // smackLabel is the session's label where that names the instance, else the
 // polydir's. Of a polydir that is made it is seen when that is there.
-func smackLabel(scene *Scene, rule polyinst.Rule, m polyinst.Machine) error {
-	if polyinst.ByContext(rule, m) {
+func smackLabel(scene *Scene, rule plan.Rule, m plan.Machine) error {
+	if plan.ByContext(rule, m) {
 		scene.Facts.Label = m.Security.Session
 		return nil
 	}
@@ -163,18 +165,20 @@ func SmackLabel(dir dirfd.Dir) (label string, transmute bool, err error) {
 	return label, t == lsm.SmackTransmutes, err
 }
 
-func selinuxLabel(scene *Scene, rule polyinst.Rule, m polyinst.Machine) []string {
+func selinuxLabel(scene *Scene, rule plan.Rule, m plan.Machine) []string {
 	polydir, err := polydirLabel(scene, rule)
 	if err != nil {
+		scene.note(err)
 		scene.Facts.LabelProblem = err.Error()
 		return nil
 	}
 	scene.Facts.Label = polydir
-	if !polyinst.ByContext(rule, m) || m.Security.Problem != "" {
+	if !plan.ByContext(rule, m) || m.Security.Problem != "" {
 		return nil
 	}
 	contexts, err := memberContexts(rule.Config.Method, m.Security.Session, polydir)
 	if err != nil {
+		scene.note(err)
 		scene.Facts.LabelProblem = err.Error()
 		return nil
 	}
@@ -183,7 +187,7 @@ func selinuxLabel(scene *Scene, rule polyinst.Rule, m polyinst.Machine) []string
 }
 
 // polydirLabel is the label of the polydir, or the one that it will have.
-func polydirLabel(scene *Scene, rule polyinst.Rule) (string, error) {
+func polydirLabel(scene *Scene, rule plan.Rule) (string, error) {
 	if scene.Polydir.Missing {
 		l, err := defaultLabel(rule.Path)
 		if err != nil {
@@ -225,11 +229,11 @@ func memberContexts(method config.Method, session, polydir string) ([]string, er
 		}
 		return []string{member}, nil
 	}
-	s, err := secontext.Parse(session)
+	s, err := selinux.Parse(session)
 	if err != nil {
 		return nil, err
 	}
-	p, err := secontext.Parse(polydir)
+	p, err := selinux.Parse(polydir)
 	if err != nil {
 		return nil, err
 	}
@@ -241,29 +245,29 @@ func memberContexts(method config.Method, session, polydir string) ([]string, er
 		return nil, err
 	}
 	contexts := []string{own}
-	if older := p.WithRange(secontext.Doubled(s.Range)).String(); older != own {
+	if older := p.WithRange(selinux.Doubled(s.Range)).String(); older != own {
 		contexts = append(contexts, older)
 	}
 	return contexts, nil
 }
 
 // compareLabels notes how an existing instance is labelled.
-func compareLabels(scene *Scene, module polyinst.Module) {
+func compareLabels(scene *Scene, module plan.Module) {
 	f := &scene.Facts
-	if module == polyinst.Smack {
+	if module == plan.Smack {
 		var err error
 		if f.InstanceLabel, _, err = SmackLabel(scene.Instance); err != nil {
-			f.Instance.Problem = problem(err)
+			f.Instance.Problem = scene.problem(err)
 		}
 		return
 	}
 	raw, err := scene.Instance.Xattr(selinuxfs.XattrLabel)
 	if err != nil {
-		f.Instance.Problem = problem(err)
+		f.Instance.Problem = scene.problem(err)
 		return
 	}
 	f.InstanceLabel = spelled(raw)
-	want, err1 := secontext.Parse(f.Label)
-	have, err2 := secontext.Parse(f.InstanceLabel)
+	want, err1 := selinux.Parse(f.Label)
+	have, err2 := selinux.Parse(f.InstanceLabel)
 	f.SameLevel = err1 == nil && err2 == nil && want.Range == have.Range
 }

@@ -1,12 +1,10 @@
 package session
 
 import (
-	"pam_polyinst/internal/apply"
-	"pam_polyinst/internal/auditmsg"
-	"pam_polyinst/internal/auditnl"
-	"pam_polyinst/internal/mntns"
-	"pam_polyinst/internal/polyinst"
-	"pam_polyinst/internal/record"
+	"pam_polyinst/internal/core/plan"
+	"pam_polyinst/internal/kernel/audit"
+	"pam_polyinst/internal/kernel/mntns"
+	"pam_polyinst/internal/sessions/record"
 )
 
 // The audit trail is written when the host has its answer, and cannot change it:
@@ -14,49 +12,38 @@ import (
 // record. The line in the system log is there in any case.
 
 // auditOpened records which instances the session got.
-func (c *call) auditOpened(staged []*apply.Staged, id mntns.ID) {
-	m := auditmsg.Message{Operation: auditmsg.Open, Namespace: uint64(id), Success: true}
-	for _, s := range staged {
-		if s.Step.Source == polyinst.NewMqueue {
-			continue
-		}
-		m.Polydirs = append(m.Polydirs, auditmsg.Polydir{Path: s.Step.Path, Instance: instanceOf(s)})
-	}
-	c.audit(m)
-}
-
-// auditJoined is auditOpened for a namespace that other sessions of the user made.
-func (c *call) auditJoined(rec record.Record) {
-	m := auditmsg.Message{Operation: auditmsg.Open, Namespace: uint64(rec.NS), Success: true}
-	for _, p := range rec.Polydirs {
-		m.Polydirs = append(m.Polydirs, auditmsg.Polydir{Path: p.Path, Instance: p.Instance()})
+func (c *call) auditOpened(id mntns.ID, polydirs []record.Polydir) {
+	m := audit.Message{Operation: audit.Open, Namespace: uint64(id), Success: true}
+	for _, p := range polydirs {
+		m.Polydirs = append(m.Polydirs, audit.Polydir{Path: p.Path, Instance: p.Instance()})
 	}
 	c.audit(m)
 }
 
 // auditRefused records a refusal, or that the user was rescued from it.
-func (c *call) auditRefused(r *polyinst.Refusal, op auditmsg.Operation) {
-	m := auditmsg.Message{Operation: op, Reason: faultWord(r.Fault), Success: op == auditmsg.Rescue}
+func (c *call) auditRefused(r *plan.Refusal, op audit.Operation) {
+	m := audit.Message{Operation: op, Reason: faultWord(r.Fault), Success: op == audit.Rescue}
 	if r.Polydir != "" {
-		m.Polydirs = []auditmsg.Polydir{{Path: r.Polydir}}
+		m.Polydirs = []audit.Polydir{{Path: r.Polydir}}
 	}
 	c.audit(m)
 }
 
 // faultWord says in a word what is at fault; the system log has the sentence.
-func faultWord(f polyinst.Fault) string {
+func faultWord(f plan.Fault) string {
 	switch f {
-	case polyinst.FaultConfig:
+	case plan.FaultConfig:
 		return "config"
-	case polyinst.FaultHost:
+	case plan.FaultHost, plan.FaultAnyone:
 		return "host"
 	}
 	return "user"
 }
 
-func (c *call) audit(m auditmsg.Message) {
+func (c *call) audit(m audit.Message) {
 	m.Account, m.Service, m.TTY, m.RHost = c.req.User, c.req.Service, c.req.TTY, c.req.RHost
-	m.HostPID, m.Exe = c.req.HostPID, auditnl.HostExe()
+	m.HostPID, m.Exe, m.Login = c.req.HostPID, c.of.Exe(), c.of.Login()
+	text := m.String()
 	// nobody listens any more to whom a failure could be told
-	_ = auditnl.Send(m.String())
+	c.host.Later(func() { _ = audit.Send(text) })
 }

@@ -3,51 +3,61 @@ package session
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"pam_polyinst/internal/apply"
-	"pam_polyinst/internal/config"
-	"pam_polyinst/internal/hostconn"
-	"pam_polyinst/internal/mntns"
-	"pam_polyinst/internal/reap"
+	"pam_polyinst/internal/core/config"
+	"pam_polyinst/internal/gc"
+	"pam_polyinst/internal/kernel/mntns"
+	"pam_polyinst/internal/kernel/selinuxfs"
+	"pam_polyinst/internal/kernel/wire"
+	"pam_polyinst/internal/sessions/live"
+	"pam_polyinst/internal/sessions/record"
 )
 
 // Close answers a host that closes a session. It never fails: what it cannot
 // remove, gc does.
-func Close(req Request, host Host) {
-	c := &call{req: req, host: host}
+func Close(req wire.Request, host Host, of AboutHost) {
+	c := newCall(req, host, of)
 	defer c.close()
-	c.args, _ = config.ParseArgs(req.Args)
+	c.Args, _ = config.ParseArgs(req.Args)
 	free, err := c.leave()
+	c.endTurn()
+	c.release()
 	if err != nil {
-		host.Log(hostconn.Warning, fmt.Sprintf("close: %v; `polyinst gc` removes what is left", err))
+		host.Log(wire.Warning, fmt.Sprintf("close: %v; `polyinst gc` removes what is left", err))
 	}
-	if req.Back && !free {
+	back := req.Back && c.Args.UnmountOnClose // a line "close" has the host keep one, too
+	if back && !free {
 		c.debug("close: another session of this process is open: the host keeps its view")
 	}
-	if req.Back && free {
+	if back && free {
 		err := c.goBack()
 		if err == nil {
 			return
 		}
-		host.Log(hostconn.Warning, fmt.Sprintf("close: the host stays in the session's view: %v", err))
+		host.Log(wire.Warning, fmt.Sprintf("close: the host stays in the session's view: %v", err))
 	}
 	c.stay("")
 }
+
+// closePatience is how long a close waits for another session of the user.
+const closePatience = 2 * time.Second
 
 // goBack leads the host to the view that it had before it opened the session,
 // which its descriptor stands for (unmount_on_close). An error is returned only
 // where nothing was reported yet.
 func (c *call) goBack() error {
-	ns, err := mntns.FromFD(hostconn.BackFD)
+	ns, err := mntns.FromFD(c.req.BackFD) // whoever has received it closes it
 	if err != nil {
 		return err
 	}
-	defer ns.Close()
 	if same, err := ns.SameUserNamespace(); err != nil || !same {
 		return errors.Join(errors.New("the view before it belongs to another user namespace"), err)
 	}
+	c.endTurn() // nobody waits while a user's filesystem may have to be asked
 	kinds := mntns.Mount
-	var outer []string
+	var own []string
 	if c.own != nil {
 		// the others are those of process 1, or the host stays: all return together
 		others, err := mntns.SetOfInit(c.own.HostPrivate)
@@ -58,19 +68,19 @@ func (c *call) goBack() error {
 		if err := others.Enter(); err != nil {
 			return err
 		}
-		kinds, outer = c.own.Kinds(), c.own.Paths()
+		kinds, own = c.own.Kinds(), c.own.Paths()
 	}
 	if err := ns.Enter(); err != nil {
 		return err
 	}
-	cwd, err := apply.WorkingDir(c.cwd, outer, 0)
+	at, err := c.stand(own) // each polydir is the one of the view before
 	if err != nil {
 		return err
 	}
-	defer cwd.Close()
-	err = c.host.Report(hostconn.Report{Action: hostconn.Join, Code: hostconn.Success, NSTypes: kinds, Cwd: cwd})
+	defer at.Close()
+	err = c.host.Report(wire.Report{Action: wire.Join, Code: wire.Success, NSTypes: kinds, Cwd: at.Dir})
 	if err != nil {
-		c.host.Log(hostconn.Warning, "close: "+err.Error())
+		c.host.Log(wire.Warning, "close: "+err.Error())
 	}
 	return nil
 }
@@ -90,33 +100,44 @@ func (c *call) leave() (free bool, err error) {
 // removeTmpdirs removes the tmpdir instances of the namespace that the host is
 // in, if it is ours and nobody else is left in it.
 func (c *call) removeTmpdirs() error {
-	if c.own == nil || len(c.own.Tmpdirs()) == 0 || !c.own.Stands() {
+	if c.own == nil || len(c.own.Tmpdirs()) == 0 || !c.own.MountsIntact() {
 		return nil
 	}
+	if selinuxfs.Denies("capability", "sys_ptrace") {
+		// no look at all processes would come to its end; on the way to it, each
+		// logout would leave a denial in the audit log
+		c.cannotTell()
+		return nil
+	}
+	host := c.req.HostPID
 	if c.own.View != "" {
 		// a session that joins meanwhile would find its tmpdirs gone
 		var err error
-		if c.turn, err = c.store.Turn(c.own.UID); err != nil {
+		c.turn, err = c.store.Turn(c.own.UID, time.Now().Add(closePatience))
+		if errors.Is(err, record.ErrBusy) {
+			c.debug("close: another session of the user is being opened or closed: the tmpdir instances of mnt:[%d] are left to `polyinst gc`", c.ns)
+			return nil
+		}
+		if err != nil {
 			return err
 		}
-	}
-	others, err := reap.Others(c.ns, c.req.HostPID)
-	if err != nil {
-		return err
-	}
-	if others > 0 {
-		c.debug("close: %d processes are left in mnt:[%d]: its tmpdir instances stay", others, c.ns)
-		return nil
-	}
-	if c.turn != nil {
+		c.hold()
+		others, sure, err := gc.Others(c.ns, host)
+		if err != nil {
+			return err
+		}
+		if !sure {
+			c.cannotTell()
+			return nil
+		}
+		if c.left(others) {
+			return nil
+		}
 		if err := c.turn.Forget(c.own.View); err != nil {
 			return err
 		}
 		c.endTurn() // nobody can join any more
-	}
-	used, err := reap.UsedBeside(c.ns, c.store)
-	if err != nil {
-		return err
+		host = 0
 	}
 	if !c.chroot {
 		if r := c.enterHostView(); r != nil {
@@ -124,15 +145,58 @@ func (c *call) removeTmpdirs() error {
 			c.debug("close: %v", r)
 		}
 	}
-	for _, p := range c.own.Tmpdirs() {
-		if used[p.Name] {
-			c.debug("close: %s/%s is in use in another namespace: it stays", p.Parent, p.Name)
-			continue
-		}
-		if _, err := reap.RemoveTmpdir(p.Parent, p.Name, nil); err != nil {
-			return err
-		}
-		c.debug("close: removed %s/%s", p.Parent, p.Name)
+	room, err := gc.Beside(*c.own, c.store, host)
+	if err != nil {
+		return err
 	}
-	return nil
+	defer room.Close()
+	if c.left(len(room.Left)) {
+		return nil
+	}
+	return c.removeUnused(room)
+}
+
+func (c *call) cannotTell() {
+	c.debug("close: whether a process is left in mnt:[%d] cannot be told: its tmpdir instances are left to `polyinst gc`", c.ns)
+}
+
+// left reports whether others are left in the host's namespace, and says so.
+func (c *call) left(others int) bool {
+	if others > 0 {
+		c.debug("close: %d processes are left in mnt:[%d]: its tmpdir instances stay", others, c.ns)
+	}
+	return others > 0
+}
+
+// removeUnused removes the tmpdir instances that no other namespace shows, and notes
+// with the record that it did.
+func (c *call) removeUnused(room *gc.Room) error {
+	all := true
+	for _, p := range c.own.Tmpdirs() {
+		removed := false
+		switch room.Of(p) {
+		case live.InUse:
+			c.debug("close: %s is in use in another namespace: it stays", p.Instance())
+		case live.InDoubt:
+			c.debug("close: whether another namespace shows %s cannot be told: it is left to `polyinst gc`", p.Instance())
+		default:
+			var err error
+			if !c.entered {
+				// in this view the overlay is mounted on the instance that is to go
+				if err = apply.TakeOff(p); err != nil {
+					return err
+				}
+			}
+			if removed, err = room.Remove(p); err != nil {
+				return err
+			}
+			c.debug("close: removed %s", p.Instance())
+		}
+		all = all && removed
+	}
+	if !all {
+		return nil
+	}
+	c.own.Emptied = true // a later session removes the record when the namespace has ended
+	return c.store.Update(*c.own)
 }

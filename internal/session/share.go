@@ -7,17 +7,16 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 
-	"pam_polyinst/internal/apply"
-	"pam_polyinst/internal/config"
-	"pam_polyinst/internal/dirfd"
-	"pam_polyinst/internal/hostconn"
-	"pam_polyinst/internal/live"
-	"pam_polyinst/internal/mntns"
-	"pam_polyinst/internal/polyinst"
-	"pam_polyinst/internal/reap"
-	"pam_polyinst/internal/record"
+	"pam_polyinst/internal/core/config"
+	"pam_polyinst/internal/core/plan"
+	"pam_polyinst/internal/gc"
+	"pam_polyinst/internal/instance"
+	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/mntns"
+	"pam_polyinst/internal/kernel/wire"
+	"pam_polyinst/internal/sessions/live"
+	"pam_polyinst/internal/sessions/record"
 )
 
 // With scope "user" the first session of a user builds a namespace, and the
@@ -25,41 +24,43 @@ import (
 // from the same view. There is no pin: the namespace lives as long as a process
 // is in it, and a process is the way into it.
 
-// shared tells whether the sessions of the user share a namespace.
-func (c *call) shared() bool { return c.config.Namespace.Scope == config.ScopeUser }
-
-// builtFrom is the mount namespace of which the session's is a copy.
-func (c *call) builtFrom() mntns.ID {
-	switch {
-	case c.entered:
-		return c.own.Host
-	case c.req.InPlace:
-		return c.req.HostNS
-	}
-	return c.ns
-}
+// shared reports whether the sessions of the user share a namespace.
+func (c *call) shared() bool { return c.Config.Namespace.Scope == config.ScopeUser }
 
 // viewKey is what sessions that share a namespace have in common, as the name of
 // a file: digest stands for all that the configuration and the user's context
-// make of it, base is the mount namespace that it is built from.
-func viewKey(digest, user string, base mntns.ID) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %q %d", digest, user, base))
+// make of it, base is the mount namespace that it is built from. Where all that
+// tells that one is used again, its number has to do.
+func viewKey(digest, user string, base mntns.Identity) string {
+	if !base.Unique {
+		base.Root = 0
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %q %d %d %d", digest, user, base.NS, base.Root, base.Ever))
 	return hex.EncodeToString(sum[:16])
 }
 
 // share joins the namespace of the user's other sessions, or builds it.
-func (c *call) share(selection polyinst.Selection, digest string, origin mntns.ID, outer []string) *polyinst.Refusal {
+func (c *call) share(origin mntns.ID) *plan.Refusal {
 	if !c.store.IsOpen() {
 		return hostFault(errors.New("scope = \"user\" wants the records of sessions, which SELinux denies this program: the policy module in dist/selinux permits them"))
 	}
-	c.view = viewKey(digest, c.who.User, c.builtFrom())
-	var err error
-	if c.turn, err = c.store.Turn(c.who.UID); err != nil {
-		return hostFault(fmt.Errorf("the records of sessions: %w", err))
+	base, err := identity() // the view that it is built from is the one that this process is in by now
+	if err != nil {
+		return hostFault(err)
 	}
+	err = c.withRoom(func() (err error) { c.turn, err = c.store.Turn(c.Who.UID, c.patient); return err })
+	if errors.Is(err, record.ErrBusy) {
+		c.host.Log(wire.Warning, fmt.Sprintf("scope = \"user\": %v: this session gets a namespace of its own", err))
+		return c.construct(origin)
+	}
+	if err != nil {
+		return c.recordFault(err)
+	}
+	c.view = viewKey(c.Digest, c.Who.User, base)
+	c.hold()
 	rec, err := c.turn.Find(c.view)
 	if err != nil {
-		return hostFault(fmt.Errorf("the records of sessions: %w", err))
+		return c.recordFault(err)
 	}
 	if rec != nil {
 		joined, r := c.enterShared(*rec)
@@ -67,29 +68,30 @@ func (c *call) share(selection polyinst.Selection, digest string, origin mntns.I
 			return r
 		}
 		if joined {
-			return c.joinShared(*rec, outer)
+			return c.joinShared(*rec)
 		}
 	}
-	return c.construct(selection, digest, origin, outer)
+	return c.construct(origin)
 }
 
 // enterShared moves the worker into the recorded namespaces, by descriptors, if
 // a process is in them, and looks at them from inside (I-11). What is not as
 // recorded is left again and not used any more: a new one is built. The processes that are
 // in it stay there.
-func (c *call) enterShared(rec record.Record) (bool, *polyinst.Refusal) {
-	fault := func(err error) *polyinst.Refusal { return hostFault(fmt.Errorf("the user's namespace: %w", err)) }
+func (c *call) enterShared(rec record.Record) (bool, *plan.Refusal) {
+	// what is looked at are processes of the user's
+	fault := func(err error) *plan.Refusal {
+		return plan.HostFault(fmt.Errorf("the user's namespace: %w", err), dirfd.IsLimit(err), true)
+	}
 	outside, err := record.Here()
 	if err != nil {
 		return false, fault(err)
 	}
 	notJoined := func(why error) {
-		c.host.Log(hostconn.Warning, fmt.Sprintf("the namespace of %q's other sessions, mnt:[%d], is not joined: %v; this session gets a new one", c.who.User, rec.NS, why))
+		c.host.Log(wire.Warning, fmt.Sprintf("the namespace of %q's other sessions, mnt:[%d], is not joined: %v; this session gets a new one", c.Who.User, rec.NS, why))
 	}
-	set, why, err := wayInto(rec)
+	set, why := wayInto(rec)
 	switch {
-	case err != nil:
-		return false, fault(err)
 	case set == nil && why != nil:
 		notJoined(why)
 		return false, nil
@@ -110,7 +112,7 @@ func (c *call) enterShared(rec record.Record) (bool, *polyinst.Refusal) {
 	if err := set.Enter(); err != nil {
 		return false, fault(err)
 	}
-	bad := rec.Agrees(outside)
+	bad := rec.VerifyInside(outside)
 	if bad == nil {
 		return true, nil
 	}
@@ -125,10 +127,10 @@ func (c *call) enterShared(rec record.Record) (bool, *polyinst.Refusal) {
 // none, and then why says whether one was there that could not be used. First
 // those that are known: the hosts, and the workers, which are in
 // there until their hosts are. Twice, because one of them can be on its way.
-func wayInto(rec record.Record) (found mntns.Set, why, err error) {
+func wayInto(rec record.Record) (found mntns.Set, why error) {
 	open := func(pid, tid int) mntns.Set {
 		set, err := mntns.SetOfTask(pid, tid, rec.IDs())
-		if err != nil && !mntns.Gone(err) && !errors.Is(err, mntns.ErrAnother) {
+		if err != nil && !mntns.TaskGone(pid, tid, err) && !errors.Is(err, mntns.ErrAnother) {
 			why = err // else it went elsewhere, or has ended
 		}
 		return set
@@ -137,30 +139,32 @@ func wayInto(rec record.Record) (found mntns.Set, why, err error) {
 		for _, s := range slices.Backward(rec.Sessions) {
 			for _, pid := range []int{s.HostPID, s.Worker} {
 				if set := open(pid, pid); set != nil {
-					return set, nil, nil
+					return set, nil
 				}
 			}
 		}
 	}
-	err = live.Each(func(t live.Task) (bool, error) {
+	if mntns.Lives(rec.Ever) == mntns.Ended {
+		return nil, nil
+	}
+	_, err := live.All(func(t live.Task) (bool, error) {
 		if t.NS == rec.NS {
 			found = open(t.PID, t.TID)
 		}
 		return found == nil, nil
 	})
-	return found, why, err
+	if found == nil && err != nil {
+		// one of anybody's tasks that cannot be looked at is no reason to refuse
+		why = err
+	}
+	return found, why
 }
 
 // joinShared answers with the namespace that the worker has entered.
-func (c *call) joinShared(rec record.Record, outer []string) *polyinst.Refusal {
-	cwd, err := apply.WorkingDir(c.cwd, append(outer, rec.Paths()...), c.who.UID)
-	if err != nil {
-		return hostFault(err)
-	}
-	defer cwd.Close()
+func (c *call) joinShared(rec record.Record) *plan.Refusal {
 	rec.Sessions = append(slices.DeleteFunc(rec.Sessions, func(s record.Session) bool { return !inside(s, rec.NS) }), c.session())
-	if err := c.store.Update(rec); err != nil {
-		return hostFault(fmt.Errorf("the records of sessions: %w", err))
+	if err := c.withRoom(func() error { return c.store.Update(rec) }); err != nil {
+		return c.recordFault(err)
 	}
 	for _, p := range rec.Polydirs {
 		if err := touch(p); err != nil {
@@ -168,30 +172,26 @@ func (c *call) joinShared(rec record.Record, outer []string) *polyinst.Refusal {
 		}
 	}
 	c.endTurn()
+	c.release()
+	// now that no other session waits: a filesystem of a user's may have to be asked
+	at, err := c.stand(rec.Paths())
+	if err != nil {
+		return hostFault(err)
+	}
+	defer at.Close()
 	c.counts()
 	c.quietClose(&rec)
-	kinds := rec.Kinds()
-	if c.own != nil {
-		kinds |= c.own.Kinds()
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "session opened for %q (uid %d) in mnt:[%d] of the user's other sessions:", c.who.User, c.who.UID, rec.NS)
-	for i, p := range rec.Polydirs {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		fmt.Fprintf(&b, " %s -> %s", p.Path, p.Instance())
-	}
-	err = c.host.Report(hostconn.Report{Action: c.action(), Code: hostconn.Success, NSTypes: kinds, Cwd: cwd, Priority: hostconn.Info, Text: b.String()})
+	err = c.host.Report(wire.Report{Action: c.action(), Code: wire.Success, NSTypes: c.joins(rec.Private), Cwd: at.Dir,
+		Priority: wire.Info, Text: c.opened(rec, fmt.Sprintf("mnt:[%d] of the user's other sessions", rec.NS))})
 	if err != nil {
-		c.host.Log(hostconn.Err, err.Error())
+		c.host.Log(wire.Err, err.Error())
 		return nil
 	}
-	c.auditJoined(rec)
+	c.auditOpened(rec.NS, rec.Polydirs)
 	return nil
 }
 
-// inside tells whether a session's host, or its worker, is in the namespace.
+// inside reports whether a session's host, or its worker, is in the namespace.
 func inside(s record.Session, ns mntns.ID) bool {
 	for _, pid := range []int{s.HostPID, s.Worker} {
 		if id, err := mntns.OfTask(pid, pid); err == nil && id == ns {
@@ -206,7 +206,7 @@ func touch(p record.Polydir) error {
 	if p.Parent == "" {
 		return nil
 	}
-	way, err := dirfd.Walk(p.Parent+"/"+polyinst.LockDir, nil)
+	way, err := dirfd.Walk(p.Parent, nil)
 	if err != nil {
 		return err
 	}
@@ -214,12 +214,7 @@ func touch(p record.Polydir) error {
 	if way.Missing {
 		return dirfd.NotExist(p.Parent)
 	}
-	lock, err := way.Dir.OpenLock(p.Name)
-	if err != nil {
-		return err
-	}
-	defer lock.Close()
-	return lock.Touch()
+	return instance.Touch(way.Dir, p.Name)
 }
 
 // session is this one, for the record.
@@ -227,9 +222,9 @@ func (c *call) session() record.Session {
 	return record.Session{Service: c.req.Service, TTY: c.req.TTY, RHost: c.req.RHost, Opened: now(), HostPID: c.req.HostPID, Worker: os.Getpid()}
 }
 
-// publish lets the user's other sessions join the namespace, which is finished
+// letOthersJoin lets the user's other sessions join the namespace, which is finished
 // and recorded. It is the end of the turn: no host waits for another one.
-func (c *call) publish(id mntns.ID) error {
+func (c *call) letOthersJoin(id mntns.Identity) error {
 	if c.turn == nil {
 		return nil
 	}
@@ -237,19 +232,19 @@ func (c *call) publish(id mntns.ID) error {
 	return c.turn.Publish(c.view, id)
 }
 
-// withdraw is the opposite, where the host did not follow. False: another
+// letNobodyJoin is the opposite, where the host did not follow. False: another
 // session has joined it by now, and it is that one's.
-func (c *call) withdraw(id mntns.ID) bool {
+func (c *call) letNobodyJoin(id mntns.ID) bool {
 	if c.view == "" {
 		return true
 	}
-	turn, err := c.store.Turn(c.who.UID)
+	turn, err := c.store.Turn(c.Who.UID, c.waits().Lock)
 	if err != nil {
 		return false // gc will find what nobody uses
 	}
 	defer turn.Done()
-	others, err := reap.Others(id, c.req.HostPID)
-	if err != nil || others > 0 {
+	others, sure, err := gc.Others(id, c.req.HostPID)
+	if err != nil || others > 0 || !sure {
 		return false
 	}
 	return turn.Forget(c.view) == nil

@@ -1,10 +1,10 @@
-// Command attacker is a user without privileges who does what he can, again and
-// again, until his input ends:
+// Command attacker is a user without privileges who does what they can, again and
+// again, until their input ends:
 //
 //	attacker MOVE[:ARG[,ARG...]]...
 //
-// All moves run at once. At the end he prints one JSON object per line for each:
-// how often he tried, how often the kernel let him, and what he got that nobody
+// All moves run at once. At the end it prints one JSON object per line for each:
+// how often it tried, how often the kernel let it, and what it got that nobody
 // should get. moves.go lists the moves.
 package main
 
@@ -95,7 +95,7 @@ func (m *move) breathe() {
 	time.Sleep(time.Duration(rand.IntN(longest)) * time.Microsecond)
 }
 
-// try counts an attempt; it passes on whether the kernel let him.
+// try counts an attempt; it passes on whether the kernel let it happen.
 func (m *move) try(err error) bool {
 	m.tried.Add(1)
 	if err == nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"net"
@@ -28,12 +29,21 @@ var moves = map[string]func(*move){
 	"plant":  plant,  // plant:DIR,TARGET,NAME...  names that others may use
 	"crowd":  crowd,  // crowd:DIR          very many names
 	"reach":  reach,  // reach:PATH...      what is root's alone
+	"fuse":   fuse,   // fuse:LIAR,POINT,HOW[,ENTRY...]  mount a filesystem that lies, or hangs
 	"spy":    spy,    // spy:NAME           a file of another user's, by /proc
-	"burrow": burrow, // burrow:TARGET      in his own instance, while it is removed
+	"burrow": burrow, // burrow:TARGET      in their own instance, while it is removed
 	"userns": userns, // userns:PUBLIC      uncover the public directory
-	"hop":    hop,    // hop                in and out of user namespaces of his own
+	"unveil": unveil, // unveil:PATH,PLACE,TEXT  what covers PATH goes, or its options: PLACE or TEXT would be seen
+	"forge":  forge,  // forge:DIR,TARGET  the notes by which an overlay knows its layers, TARGET being root's
+	"hop":    hop,    // hop                in and out of user namespaces of their own
 	"pids":   pids,   // pids               very many processes
-	"hunt":   hunt,   // hunt:HOST,USER,PUBLIC  signals for a setuid host and its worker
+	"comet":  comet,  // comet:PROGRAM,DIR  a process that lives on by forking
+	"bomb":   bomb,   // bomb:DIR,N         very many mounts of a directory with a very long path
+	"likely": likely, // likely:DIR         mounts with the names of other people's tmpdirs
+	"stall":  stall,  // stall:HOST,USER    a setuid host and its worker that are stopped anywhere, and stay so
+	"freeze": freeze, // freeze:HOST,USER,CGROUP  a setuid host that is frozen anywhere, and its worker as far as they can
+	"hunt":   hunt,   // hunt:HOST,USER,PLACE  signals for a setuid host and its worker
+	"starve": starve, // starve:HOST,USER,PLACE  limits and scheduling for them
 }
 
 func swap(m *move) {
@@ -113,7 +123,7 @@ func chmod(m *move) {
 }
 
 // everybody is an access list as acl(5) and the kernel's posix_acl_xattr.h have
-// it: all rights for the owner, himself by name, the group, and all others.
+// it: all rights for the owner, the attacker by name, the group, and all others.
 func everybody() []byte {
 	list := binary.LittleEndian.AppendUint32(nil, 2)
 	for _, e := range []struct {
@@ -148,6 +158,31 @@ func attr(m *move) {
 	}
 }
 
+// forge tries to write what only the kernel writes on the layers of an overlay, and
+// to have it led by what a user may write.
+func forge(m *move) {
+	dir := fmt.Sprintf("%s/d%d", m.args[0], rand.IntN(4))
+	m.try(unix.Mkdir(dir, 0o755))
+	for _, note := range []string{"opaque", "redirect", "metacopy", "origin", "impure", "overlay.redirect"} {
+		value := []byte("/../.." + m.args[1])
+		if m.try(unix.Lsetxattr(dir, "trusted.overlay."+note, value, 0)) {
+			m.breach("trusted.overlay.%s is set", note)
+		}
+		m.try(unix.Lsetxattr(dir, "user.overlay."+note, value, 0))
+	}
+	if m.try(unix.Mknod(dir+"/whiteout", unix.S_IFCHR, 0)) {
+		m.breach("a whiteout is made")
+	}
+	m.try(unix.Renameat2(unix.AT_FDCWD, m.args[0]+"/file", unix.AT_FDCWD, dir+"/whiteout", unix.RENAME_WHITEOUT))
+	m.try(os.Rename(dir, fmt.Sprintf("%s/d%d", m.args[0], rand.IntN(4))))
+	for _, path := range []string{dir + "/file", dir + "/deep/file"} {
+		if text, err := os.ReadFile(path); err == nil && strings.Contains(string(text), "root's") {
+			m.breach("%s: %s", path, text)
+		}
+	}
+	_ = os.RemoveAll(dir)
+}
+
 func plant(m *move) {
 	names := slices.Concat(m.args[2:], odd)
 	path := m.args[0] + "/" + names[rand.IntN(len(names))]
@@ -167,6 +202,33 @@ func crowd(m *move) {
 		m.try(os.WriteFile(fmt.Sprintf("%s/%d", dir, i), nil, 0o600))
 	}
 	_ = os.RemoveAll(dir)
+}
+
+// fuse mounts a filesystem of their own for a moment, by chosts/liar.c: one that
+// answers with "lie", and one that is silent with "hang".
+func fuse(m *move) {
+	liar, point, how := m.args[0], m.args[1], m.args[2]
+	_ = os.Mkdir(point, 0o700)
+	cmd := exec.Command(liar, append([]string{point}, m.args[3:]...)...)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil || !m.try(cmd.Start()) {
+		return
+	}
+	_, err = out.Read(make([]byte, 8)) // "mounted", or the end
+	m.try(err)
+	if how == "hang" {
+		_ = cmd.Process.Signal(syscall.SIGUSR1)
+	}
+	for range rand.IntN(10) {
+		m.breathe()
+	}
+	_ = in.Close()
+	_ = cmd.Wait()
+	_ = exec.Command("fusermount3", "-u", "-z", point).Run()
 }
 
 // reach tries all that one can do with a path of root's; whatever works is a
@@ -231,10 +293,10 @@ func spy(m *move) {
 	}
 }
 
-// held are directories of instances that he keeps open.
+// held are directories of instances that stay open.
 var held []int
 
-// burrow makes trees in the instances of his own sessions, from outside of
+// burrow makes trees in the instances of their own sessions, from outside of
 // them, and swaps their directories for links to what is root's: whoever removes
 // them walks through that.
 func burrow(m *move) {
@@ -267,7 +329,7 @@ func burrow(m *move) {
 	}
 }
 
-// ownUserns runs this program again in user and mount namespaces of his own.
+// ownUserns runs this program again in user and mount namespaces of their own.
 func ownUserns(args ...string) ([]byte, error) {
 	cmd := exec.Command("/proc/self/exe", append([]string{"in-own-userns"}, args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -290,14 +352,181 @@ func userns(m *move) {
 	}
 }
 
+func unveil(m *move) {
+	out, err := ownUserns("unveil", m.args[0])
+	if !m.try(err) {
+		return
+	}
+	for said := range strings.Lines(string(out)) {
+		if said = strings.TrimSpace(said); said == m.args[1] || said == "wrote" || len(m.args) > 2 && said == m.args[2] {
+			m.breach("%s: %s", m.args[0], said)
+		}
+	}
+}
+
+// uncover tries all that mount(2) and umount2(2) let anybody do to what covers a
+// path, and prints what is seen there then.
+func uncover(path string) {
+	look := func(path string) {
+		var st unix.Stat_t
+		if unix.Stat(path, &st) == nil {
+			fmt.Printf("%d:%d\n", st.Dev, st.Ino)
+		}
+		for _, inside := range []string{path, path + "/file", path + "/1/comm"} {
+			if text, err := os.ReadFile(inside); err == nil {
+				fmt.Printf("%s\n", text)
+			}
+		}
+	}
+	wrote := func(path string) {
+		for _, inside := range []string{path, path + "/file"} {
+			if fd, err := unix.Open(inside, unix.O_WRONLY|unix.O_CLOEXEC, 0); err == nil {
+				fmt.Println("wrote")
+				_ = unix.Close(fd)
+			}
+		}
+	}
+	dir, name := filepath.Split(path)
+	for _, flags := range []int{0, unix.MNT_DETACH, unix.MNT_EXPIRE, unix.UMOUNT_NOFOLLOW} {
+		_ = unix.Unmount(path, flags)
+		look(path)
+	}
+	for _, flags := range []uintptr{unix.MS_REMOUNT | unix.MS_BIND, unix.MS_REMOUNT} {
+		_ = unix.Mount("", path, "", flags, "")
+		_ = unix.Mount("proc", path, "proc", flags, "hidepid=0")
+		look(path)
+		wrote(path)
+	}
+	for _, flags := range []uintptr{unix.MS_BIND, unix.MS_BIND | unix.MS_REC, unix.MS_MOVE} {
+		for _, from := range []string{dir, path, "/"} {
+			if unix.Mount(from, "/mnt", "", flags, "") == nil {
+				_ = unix.Mount("", "/mnt", "", unix.MS_REMOUNT|unix.MS_BIND, "")
+			}
+			for _, at := range []string{"/mnt", "/mnt/" + name, "/mnt" + path} {
+				look(at)
+				wrote(at)
+			}
+			_ = unix.Unmount("/mnt", unix.MNT_DETACH)
+		}
+	}
+	_ = unix.Mount("proc", "/mnt", "proc", 0, "")
+	look("/mnt")
+	// laid over it, and taken off again
+	_ = unix.Mount("none", path, "tmpfs", 0, "")
+	_ = unix.Unmount(path, unix.MNT_DETACH)
+	_ = unix.Unmount(path, unix.MNT_DETACH)
+	look(path)
+	if fd, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC); err == nil {
+		look(fmt.Sprintf("/proc/self/fd/%d/%s", fd, name))
+	}
+}
+
 func hop(m *move) {
 	_, err := ownUserns("hop")
 	m.try(err)
 }
 
+// holding runs this program in namespaces of their own, for as long as the move lasts.
+func holding(m *move, args ...string) {
+	cmd := exec.Command("/proc/self/exe", append([]string{"in-own-userns"}, args...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+	}
+	in, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if !m.try(err) {
+		return
+	}
+	for range 200 {
+		if m.over() {
+			break
+		}
+		m.breathe()
+	}
+	_ = in.Close()
+	_ = cmd.Wait()
+}
+
+func bomb(m *move) { holding(m, append([]string{"bomb"}, m.args...)...) }
+
+func likely(m *move) { holding(m, append([]string{"likely"}, m.args...)...) }
+
+// comet flies until the move is over; its namespace is the attacker's session's.
+func comet(m *move) {
+	end := fmt.Sprintf("%s/comet.%d", m.args[1], rand.Int64())
+	cmd := exec.Command(m.args[0], "0", end)
+	if !m.try(cmd.Run()) {
+		return
+	}
+	for range 200 {
+		if m.over() {
+			break
+		}
+		m.breathe()
+	}
+	m.try(os.WriteFile(end, nil, 0o600))
+}
+
+// mountBomb mounts a directory whose path is longer than anybody should read.
+func mountBomb(dir string, n int) error {
+	name := strings.Repeat("\n", 250)
+	if err := os.Chdir(dir); err != nil {
+		return err
+	}
+	for range 400 {
+		_ = os.Mkdir(name, 0o755)
+		if err := os.Chdir(name); err != nil {
+			return err
+		}
+	}
+	_ = os.Mkdir("a", 0o755)
+	_ = os.Mkdir("b", 0o755)
+	for range n {
+		if err := unix.Mount("a", "b", "", unix.MS_BIND, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func inOwnUserns(args []string) {
+	switch args[0] {
+	case "bomb":
+		n, _ := strconv.Atoi(args[2])
+		err := mountBomb(args[1], n)
+		fmt.Println("mounted", err)
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		return
+	case "likely":
+		// all names that /proc tells, below a directory of their own
+		raw, _ := os.ReadFile("/proc/self/mountinfo")
+		for line := range strings.Lines(string(raw)) {
+			for field := range strings.FieldsSeq(line) {
+				if i := strings.Index(field, ".tmpdir."); i >= 0 {
+					dir := args[1] + "/" + field[i:]
+					_ = os.MkdirAll(dir, 0o755)
+					_ = unix.Mount(dir, "/mnt", "", unix.MS_BIND, "")
+				}
+			}
+		}
+		for _, dir := range args[2:] {
+			_ = os.MkdirAll(dir, 0o755)
+			_ = unix.Mount(dir, "/mnt", "", unix.MS_BIND, "")
+		}
+		fmt.Println("mounted")
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		return
+	}
+	if args[0] == "unveil" {
+		uncover(args[1])
+		return
+	}
 	if args[0] == "hop" {
-		// a world in which what root runs would be his
+		// a world in which what root runs would be theirs
 		for _, dir := range []string{"/tmp", "/etc", "/usr/local"} {
 			_ = unix.Mount("none", dir, "tmpfs", 0, "")
 		}
@@ -348,8 +577,119 @@ func pids(m *move) {
 	}
 }
 
+// childrenOf are the processes that one has made, as far as they live.
+func childrenOf(pid int) []int {
+	var all []int
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	for c := range strings.FieldsSeq(string(children)) {
+		if n, err := strconv.Atoi(c); err == nil {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+// stall stops a setuid host and its worker at some moment, leaves them so for a
+// while, and kills them.
+func stall(m *move) {
+	cmd := exec.Command(m.args[0], "user="+m.args[1], "start", "open", "close", "end")
+	if !m.try(cmd.Start()) {
+		return
+	}
+	time.Sleep(time.Duration(rand.IntN(8000)) * time.Microsecond)
+	victims := append([]int{cmd.Process.Pid}, childrenOf(cmd.Process.Pid)...)
+	for _, v := range victims {
+		m.try(unix.Kill(v, unix.SIGSTOP))
+	}
+	m.wait()
+	for _, v := range victims {
+		_ = unix.Kill(v, unix.SIGKILL)
+	}
+	_ = cmd.Wait()
+}
+
+// wait is a while in which the victims go on.
+func (m *move) wait() {
+	for range 200 {
+		if m.over() {
+			break
+		}
+		m.breathe()
+	}
+}
+
+// freeze starts a setuid host in a new cgroup below the one that is delegated to
+// them, and freezes that at some moment. A worker in it is a breach, and so is one
+// that they can take into it. In the end the host is killed, or goes on, or goes on
+// and is frozen in turn.
+func freeze(m *move) {
+	dir := fmt.Sprintf("%s/%d", m.args[2], rand.Int64())
+	if !m.try(os.Mkdir(dir, 0o755)) {
+		return
+	}
+	defer func() {
+		for os.Remove(dir) != nil && !m.over() { // who was killed is in it until it is gone
+			m.breathe()
+		}
+	}()
+	put := func(name, text string) error { return os.WriteFile(dir+"/"+name, []byte(text), 0) }
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	cmd := exec.Command(m.args[0], "user="+m.args[1], "start", "open", "close", "end")
+	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: fd}
+	if !m.try(cmd.Start()) {
+		return
+	}
+	pid := cmd.Process.Pid
+	time.Sleep(time.Duration(rand.IntN(40000)) * time.Microsecond)
+	in, _ := os.ReadFile(dir + "/cgroup.procs")
+	for other := range strings.FieldsSeq(string(in)) {
+		if other != strconv.Itoa(pid) {
+			m.breach("process %s of a session for %s is in a cgroup of theirs", other, m.args[1])
+		}
+	}
+	for _, c := range childrenOf(pid) {
+		if m.try(put("cgroup.procs", strconv.Itoa(c))) && slices.Contains(childrenOf(pid), c) {
+			m.breach("took a worker for %s into a cgroup of theirs", m.args[1])
+		}
+	}
+	m.try(put("cgroup.freeze", "1"))
+	m.wait()
+	switch rand.IntN(3) {
+	case 0:
+		m.try(put("cgroup.kill", "1"))
+	case 1:
+		for range 20 {
+			m.try(put("cgroup.freeze", "0"))
+			m.breathe()
+			m.try(put("cgroup.freeze", "1"))
+			m.breathe()
+		}
+	}
+	m.try(put("cgroup.freeze", "0"))
+	_ = cmd.Wait()
+}
+
+// starve starts a setuid host with little of something. A session that it opened
+// must not show the place.
+func starve(m *move) {
+	n := strconv.Itoa(3 + rand.IntN(20))
+	how := [][]string{{"prlimit", "--nofile=" + n + ":" + n}, {"prlimit", "--nofile=" + n}, {"prlimit", "--sigpending=0:0"},
+		{"prlimit", "--as=" + n + "0000000"}, {"prlimit", "--data=" + n + "00000"}, {"prlimit", "--nproc=1:1"}, {"prlimit", "--fsize=" + n},
+		{"chrt", "-i", "0"}, {"chrt", "-b", "0"}, {"nice", "-n", "19"}, {"taskset", "-c", "0"}, {"choom", "-n", "1000", "--"}}
+	args := append(slices.Clone(how[rand.IntN(len(how))]), m.args[0], "user="+m.args[1], "start", "open", "must", "look:/tmp", "close", "end")
+	out, err := exec.Command(args[0], args[1:]...).Output()
+	m.try(err)
+	if strings.Contains(string(out), `"`+m.args[2]+" ") {
+		m.breach("a session by %q saw %s: %s", args[:3], m.args[2], out)
+	}
+}
+
 // hunt starts a setuid host and signals it and its children at some moment. A
-// session that it opened must be in a private view.
+// session that it opened must not show the place.
 func hunt(m *move) {
 	cmd := exec.Command(m.args[0], "user="+m.args[1], "start", "open", "must", "look:/tmp", "close", "end")
 	var out strings.Builder
@@ -358,14 +698,7 @@ func hunt(m *move) {
 		return
 	}
 	time.Sleep(time.Duration(rand.IntN(6000)) * time.Microsecond)
-	pid := cmd.Process.Pid
-	victims := []int{pid}
-	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	for _, c := range strings.Fields(string(children)) {
-		if n, err := strconv.Atoi(c); err == nil {
-			victims = append(victims, n)
-		}
-	}
+	victims := append([]int{cmd.Process.Pid}, childrenOf(cmd.Process.Pid)...)
 	signals := []syscall.Signal{unix.SIGSTOP, unix.SIGKILL, unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGALRM,
 		unix.SIGXCPU, unix.SIGUSR1, unix.SIGQUIT, unix.SIGPIPE, unix.SIGCHLD, unix.SIGTSTP, unix.SIGSEGV, unix.SIGXFSZ}
 	s := signals[rand.IntN(len(signals))]
@@ -378,6 +711,6 @@ func hunt(m *move) {
 	}
 	_ = cmd.Wait()
 	if strings.Contains(out.String(), `"`+m.args[2]+" ") {
-		m.breach("a session after signal %v saw the public directory: %s", s, out.String())
+		m.breach("a session after signal %v saw %s: %s", s, m.args[2], out.String())
 	}
 }

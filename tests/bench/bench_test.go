@@ -8,6 +8,7 @@ package bench
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -34,7 +35,8 @@ func TestBench(t *testing.T) {
 			rounds = n
 		}
 		furnish(h)
-		b := bench{h: h, rounds: rounds, program: h.Built("benchhost")}
+		serve := h.Serve()
+		b := bench{h: h, serve: serve, rounds: rounds, program: h.Built("benchhost")}
 		cells := plan(rounds, b.peer(), supported(h))
 		if wanted, err := regexp.Compile(os.Getenv(cellsVariable)); err != nil {
 			t.Fatalf("%s: %v", cellsVariable, err)
@@ -61,6 +63,9 @@ const polydirsMax = 16
 // accounts. All lie on tmpfs, so that no disk is measured.
 func furnish(h *host.Host) {
 	h.Install()
+	// the same module, but that it finds no ready worker
+	h.WriteFile(filepath.Join(filepath.Dir(h.Module()), "pam_polyinst_forks.so"), strings.ReplaceAll(h.ReadFile(h.Module()), "/serve.sock\x00", "/serve.none\x00"))
+	h.Forks() // where all stories have ready workers: these have their own
 	h.AddUser(user)
 	mountCgroups(h)
 	h.MustRun("mount", "-t", "tmpfs", "-o", "mode=0755", "polydirs", "/srv")
@@ -77,15 +82,24 @@ func furnish(h *host.Host) {
 	for _, method := range []string{"user", "tmpdir", "tmpfs"} {
 		for _, n := range []int{1, 4, 16} {
 			h.WriteFile(ourConfig(method, n), ours(n, method, "", ""))
-			h.PAM(ourService(method, n), host.Stack(session+" conf="+ourConfig(method, n))...)
+			stacks(h, ourService(method, n), ourConfig(method, n))
 		}
 	}
+	for method, more := range map[string]string{overlay: `keep_changes = false`, below: ""} {
+		namespace := ""
+		of := method
+		if method == below {
+			namespace, of = `propagation = "slave+shared"`, "user"
+		}
+		h.WriteFile(ourConfig(method, 4), ours(4, of, namespace, more))
+		stacks(h, ourService(method, 4), ourConfig(method, 4))
+	}
 	h.WriteFile(ourConfig("nobody", 4), ours(4, "user", "", `only = ["root"]`))
-	h.PAM(ourService("nobody", 4), host.Stack(session+" conf="+ourConfig("nobody", 4))...)
+	stacks(h, ourService("nobody", 4), ourConfig("nobody", 4))
 	// its instances stay: those of the cells with new ones are removed, and a
 	// namespace that shows removed ones is joined by nobody
 	h.WriteFile(ourConfig("joining", 4), strings.ReplaceAll(ours(4, "user", `scope = "user"`, ""), "/var/lib/polyinst/", "/var/lib/joined/"))
-	h.PAM(ourService("joining", 4), host.Stack(session+" conf="+ourConfig("joining", 4))...)
+	stacks(h, ourService("joining", 4), ourConfig("joining", 4))
 	h.PAM("bench-none", host.Stack("session required pam_permit.so")...)
 	h.PAM("bench-peer", host.Stack("session required pam_namespace.so")...)
 	h.PAM("bench-peer-close", host.Stack("session required pam_namespace.so unmount_on_close")...)
@@ -114,6 +128,15 @@ func mountCgroups(h *host.Host) {
 }
 
 const session = "session required pam_polyinst.so"
+
+// forks ends the names of the services whose module finds no ready worker.
+const forks = "-forks"
+
+// stacks writes the stack of a service, and the one that forks.
+func stacks(h *host.Host, service, conf string) {
+	h.PAM(service, host.Stack(session+" conf="+conf)...)
+	h.PAM(service+forks, host.Stack("session required pam_polyinst_forks.so conf="+conf)...)
+}
 
 func ourConfig(method string, n int) string  { return fmt.Sprintf("/etc/bench/%s%d.conf", method, n) }
 func ourService(method string, n int) string { return fmt.Sprintf("bench-%s%d", method, n) }
@@ -152,7 +175,7 @@ func peers(n int, method, users string) string {
 	return b.String()
 }
 
-// supported tells whether this build can have one namespace for all sessions of
+// supported reports whether this build can have one namespace for all sessions of
 // a user, by opening one.
 func supported(h *host.Host) bool {
 	t := h.PamHost("service="+ourService("joining", 4), "user="+user, "start", "open", "close", "end")

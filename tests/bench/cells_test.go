@@ -4,7 +4,8 @@ import "fmt"
 
 // Who is measured.
 const (
-	us      = "polyinst"
+	us      = "polyinst"         // by ready workers
+	forked  = "polyinst, forked" // by workers that the host forks
 	shipped = "pam_namespace"
 	noinit  = "pam_namespace, noinit"
 	floor   = "floor"
@@ -31,6 +32,8 @@ func (s situation) String() string {
 	switch {
 	case s.method == nobody:
 		text = "nothing applies to the user"
+	case s.method == below:
+		text = fmt.Sprintf("user, %d polydirs, slave+shared", s.polydirs)
 	case s.joining:
 		text += ", joining"
 	case s.fresh:
@@ -48,7 +51,12 @@ func (s situation) String() string {
 	return text
 }
 
-const nobody = "nobody"
+// What stands for a method, and is more than one.
+const (
+	nobody  = "nobody"
+	overlay = "overlay" // of one session alone
+	below   = "slave+shared"
+)
 
 // cell is one thing that is measured.
 type cell struct {
@@ -85,15 +93,17 @@ func plan(rounds int, peer, joining bool) []*cell {
 		return s
 	}
 	for _, n := range []int{1, 4, 16} {
-		add(1, with(func(s *situation) { s.polydirs = n }), us, shipped, noinit, floor, shape)
+		add(1, with(func(s *situation) { s.polydirs = n }), us, forked, shipped, noinit, floor, shape)
 	}
-	add(1, with(func(s *situation) { s.fresh = true }), us, shipped, noinit)
-	add(1, with(func(s *situation) { s.method = "tmpdir" }), us, noinit)
-	add(1, with(func(s *situation) { s.method = "tmpfs" }), us, noinit)
-	add(1, with(func(s *situation) { s.method = nobody }), us, shipped)
+	add(1, with(func(s *situation) { s.fresh = true }), us, forked, shipped, noinit)
+	add(1, with(func(s *situation) { s.method = "tmpdir" }), us, forked, noinit)
+	add(1, with(func(s *situation) { s.method = "tmpfs" }), us, forked, noinit)
+	add(1, with(func(s *situation) { s.method = overlay }), us, forked)
+	add(1, with(func(s *situation) { s.method = below }), us, forked)
+	add(1, with(func(s *situation) { s.method = nobody }), us, forked, shipped)
 	add(1, base, none)
 	if joining {
-		add(1, with(func(s *situation) { s.joining = true }), us, floor)
+		add(1, with(func(s *situation) { s.joining = true }), us, forked, floor)
 	}
 	manyMounts := 10000
 	if rounds == 1 {
@@ -101,20 +111,21 @@ func plan(rounds int, peer, joining bool) []*cell {
 	}
 	for _, m := range []int{1000, manyMounts} {
 		s := with(func(s *situation) { s.mounts = m })
-		add(4, s, us, shipped, noinit, floor)
+		add(4, s, us, forked, shipped, noinit, floor)
 		if joining {
 			s.joining = true
-			add(4, s, us)
+			add(4, s, us, forked)
 		}
 	}
+	add(4, with(func(s *situation) { s.method, s.mounts = below, manyMounts }), us)
 	for _, m := range []int{100, 500} {
 		if rounds > 1 {
-			add(4, with(func(s *situation) { s.memory = m }), us, shipped, noinit)
+			add(4, with(func(s *situation) { s.memory = m }), us, forked, shipped, noinit)
 		}
 	}
 	for _, p := range []int{20, 500} {
 		if rounds > 1 {
-			add(5, with(func(s *situation) { s.pause = p }), us, shipped, noinit)
+			add(5, with(func(s *situation) { s.pause = p }), us, forked, shipped, noinit)
 		}
 	}
 	return cells
@@ -124,10 +135,13 @@ func plan(rounds int, peer, joining bool) []*cell {
 func (c *cell) line() string {
 	kind, service, conf, fresh, hold := "pam", "bench-none", "-", "-", 0
 	switch c.who {
-	case us:
+	case us, forked:
 		service = ourService(c.method, c.polydirs)
 		if c.joining {
 			service, hold = ourService("joining", c.polydirs), 1
+		}
+		if c.who == forked {
+			service += forks
 		}
 		if c.fresh {
 			fresh = "/var/lib/polyinst"

@@ -1,8 +1,10 @@
 /* fault list PROGRAM ARG...
- * fault WINDOW WHO CALL NTH error:ERRNO|kill PROGRAM ARG...
+ * fault WINDOW WHO CALL NTH error:ERRNO|kill|hold PROGRAM ARG...
  *
- * Runs a PAM host, lets one system call in it or in its worker fail, or kills
- * the caller at it, and ends as the host ends. strace(1) counts occurrences per
+ * Runs a PAM host, lets one system call in it or in its worker fail, kills the
+ * caller at it, or holds it there as if it were stopped, frozen or starved, and
+ * ends as the host ends. With "hold" a step "held" is printed then; SIGUSR1 lets
+ * it go on, and who kills this program ends them all. strace(1) counts occurrences per
  * process, so that it cannot fault the worker alone, and stops at every call; a
  * seccomp(2) filter stops at those of one name only. WHO is
  *   host     the PROGRAM itself
@@ -10,11 +12,13 @@
  *   runtime  the other threads of the worker
  *   script   what the worker forks, until it executes a program
  * and NTH counts the calls of that name by all of WHO. A call that fails is not
- * made, but for close(2), which closes whatever it returns.
+ * made, except close(2), which closes whatever it returns.
  *
  * Calls count in windows, which begin and end with a SIGTRAP that PROGRAM sends
  * to itself and does not get (pamhost's setting "window"), the first being 1. A
- * SIGSYS begins and ends a pause. The last line of the output is a step "fault":
+ * SIGSYS begins and ends a pause. In window 0 the calls of PROGRAM count from its
+ * beginning, those of all its threads, and none of another process; with its end
+ * this ends, and all that it has started. The last line of the output is a step "fault":
  * RC is how often the fault was delivered, Text is, with "list", a line
  * "WINDOW WHO CALL COUNT" for each.
  */
@@ -46,7 +50,7 @@ static const struct {
 	CALL(getsockname), CALL(gettid), CALL(getuid), CALL(ioctl), CALL(kill), CALL(lseek), CALL(lsetxattr),
 	CALL(madvise), CALL(membarrier), CALL(mincore), CALL(mkdirat), CALL(mmap), CALL(mount_setattr),
 	CALL(move_mount), CALL(mprotect), CALL(mremap), CALL(munmap), CALL(nanosleep), CALL(newfstatat),
-	CALL(open_tree), CALL(openat), CALL(openat2), CALL(pidfd_open), CALL(pidfd_send_signal), CALL(pipe2),
+	CALL(open_tree), CALL(openat), CALL(openat2), CALL(name_to_handle_at), CALL(pidfd_open), CALL(pidfd_send_signal), CALL(pipe2),
 	CALL(ppoll), CALL(prctl), CALL(pread64), CALL(pwrite64), CALL(prlimit64), CALL(read), CALL(readlinkat), CALL(recvfrom),
 	CALL(recvmsg), CALL(renameat), CALL(renameat2), CALL(restart_syscall), CALL(rseq), CALL(rt_sigaction), CALL(rt_sigpending),
 	CALL(rt_sigprocmask), CALL(rt_sigqueueinfo), CALL(rt_sigreturn), CALL(rt_sigtimedwait), CALL(sched_getaffinity),
@@ -58,7 +62,7 @@ static const struct {
 	CALL(waitid), CALL(write), CALL(writev), CALL(statfs), CALL(capset), CALL(fadvise64), CALL(getpgid), CALL(getsid),
 	CALL(personality), CALL(sysinfo), CALL(getrusage), CALL(sched_setaffinity), CALL(linkat), CALL(mknodat),
 	CALL(copy_file_range), CALL(getpriority), CALL(getgroups), CALL(setuid), CALL(setgid), CALL(getitimer),
-	CALL(setitimer), CALL(fdatasync), CALL(mount), CALL(pivot_root), CALL(readv), CALL(sendfile),
+	CALL(setitimer), CALL(sched_setscheduler), CALL(ioprio_set), CALL(set_mempolicy), CALL(keyctl), CALL(fdatasync), CALL(mount), CALL(pivot_root), CALL(readv), CALL(sendfile),
 	/* newer than the headers may be; the same number everywhere */
 	{ "statmount", 457 }, { "listmount", 458 },
 #ifdef SYS_open
@@ -84,9 +88,10 @@ static long unknown = -1; /* a call that has no name above */
 static bool counting, paused;
 static int window; /* the number of the one that is, or was last, open */
 static enum who target_who;
-static int target_window, target_call = -1, target_error;
+static int target_window = -1, target_call = -1, target_error;
+static bool target_holds;
 static long target_nth, delivered;
-static pid_t host;
+static pid_t host, held;
 
 static long trace(int request, pid_t pid, long address, long data)
 {
@@ -150,7 +155,7 @@ static int call_named(long nr)
 	return -1;
 }
 
-/* The task is about to make a call; tells how it goes on. */
+/* The task is about to make a call; says how it goes on, -1: not yet. */
 static int at_call(struct task *t)
 {
 	struct __ptrace_syscall_info info;
@@ -166,6 +171,14 @@ static int at_call(struct task *t)
 	if (++counts[window][t->who][call] != target_nth || window != target_window || t->who != target_who || call != target_call)
 		return PTRACE_CONT;
 	delivered++;
+	if (target_holds) {
+		held = t->pid;
+		json_open("held");
+		json_int("RC", held);
+		json_close();
+		fflush(stdout);
+		return -1;
+	}
 	if (!target_error) {
 		kill(t->pid, SIGKILL);
 	} else if (nr == SYS_close) {
@@ -187,7 +200,9 @@ static void at_birth(const struct task *parent)
 		return;
 	struct task *t = task_of((pid_t)pid);
 	snprintf(path, sizeof path, "/proc/%d/task/%d", parent->pid, (int)pid);
-	if (parent->who == HOST)
+	if (parent->who == HOST && target_window == 0)
+		t->who = access(path, F_OK) == 0 ? HOST : NOBODY;
+	else if (parent->who == HOST)
 		t->who = counting && !paused ? WORKER : NOBODY;
 	else if (parent->who == NOBODY || parent->who == SCRIPT)
 		t->who = parent->who;
@@ -201,7 +216,8 @@ static void at_stop(struct task *t, int status)
 
 	switch (status >> 16) {
 	case PTRACE_EVENT_SECCOMP:
-		on = at_call(t);
+		if ((on = at_call(t)) < 0)
+			return;
 		signal = 0;
 		break;
 	case PTRACE_EVENT_FORK:
@@ -257,6 +273,12 @@ static void filter(void)
 		die("seccomp");
 }
 
+static void release(int signal)
+{
+	(void)signal;
+	ptrace(PTRACE_CONT, held, 0, 0);
+}
+
 static int follow(void)
 {
 	int status, code = 99;
@@ -269,9 +291,12 @@ static int follow(void)
 			at_stop(t, status);
 			continue;
 		}
-		if (pid == host)
-			code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 		t->pid = 0;
+		if (pid == host) {
+			code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+			if (target_window == 0)
+				return code;
+		}
 	}
 	return code;
 }
@@ -304,15 +329,17 @@ static void parse(char **argv)
 	const char *action = argv[5];
 
 	target_window = atoi(argv[1]);
+	counting = target_window == 0;
 	for (target_who = HOST; target_who < WHOS && strcmp(whos[target_who], argv[2]); target_who++)
 		;
 	for (int i = 0; i < NAMES; i++)
 		if (strcmp(names[i].name, argv[3]) == 0)
 			target_call = i;
 	target_nth = atol(argv[4]);
+	target_holds = strcmp(action, "hold") == 0;
 	if (strncmp(action, "error:", 6) == 0)
 		target_error = atoi(action + 6);
-	if (target_who == WHOS || target_call < 0 || target_nth < 1 || (!target_error && strcmp(action, "kill"))) {
+	if (target_who == WHOS || target_call < 0 || target_nth < 1 || (!target_error && !target_holds && strcmp(action, "kill"))) {
 		fprintf(stderr, "fault: %s %s %s %s %s?\n", argv[1], argv[2], argv[3], argv[4], action);
 		exit(97);
 	}
@@ -325,7 +352,7 @@ int main(int argc, char **argv)
 	char b = 0;
 
 	if (!list && argc < 7) {
-		fprintf(stderr, "fault list|WINDOW WHO CALL NTH error:ERRNO|kill PROGRAM ARG...\n");
+		fprintf(stderr, "fault list|WINDOW WHO CALL NTH error:ERRNO|kill|hold PROGRAM ARG...\n");
 		return 97;
 	}
 	if (!list)
@@ -344,6 +371,8 @@ int main(int argc, char **argv)
 		execv(program[0], program);
 		die(program[0]);
 	}
+	const struct sigaction on_usr1 = { .sa_handler = release, .sa_flags = SA_RESTART };
+	sigaction(SIGUSR1, &on_usr1, NULL);
 	*task_of(host) = (struct task){ .pid = host, .who = HOST };
 	trace(PTRACE_SEIZE, host, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL | PTRACE_O_TRACESECCOMP |
 		PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC);

@@ -113,10 +113,10 @@ func install(tell teller) {
 		h.PAM(service, host.Stack("session  required   pam_polyinst.so")...)
 	}
 	tell.chapter("1. What the administrator does")
-	tell.say("The configuration names the directories that each user shall have to himself:")
+	tell.say("The configuration names the directories that each user shall have to themselves:")
 	tell.root("cat " + host.ConfigFile)
-	tell.root("polyinst check", "no problem")
 	tell.root("polyinst prepare", "made /var/lib/polyinst/tmp")
+	tell.root("polyinst check", "no problem")
 	tell.say("and one line goes to the end of the PAM stacks of su and sshd:")
 	tell.root("tail -n 1 /etc/pam.d/su /etc/pam.d/sshd", "pam_polyinst.so")
 }

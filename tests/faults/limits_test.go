@@ -101,7 +101,7 @@ func climb(h *host.Host, l ladder) {
 				h.T.Errorf("%s: the host ended with %d:\n%s%s", what, got.code, got.text, got.logText())
 			case rc == host.PAMSuccess:
 				opened = append(opened, size(v))
-			case rc == host.PAMSessionErr, got.says(ofAudit):
+			case rc == host.PAMRefused, got.says(ofAudit):
 				refused = append(refused, size(v))
 				why[reason(got)] = true
 			default:

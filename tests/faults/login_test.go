@@ -27,7 +27,7 @@ type login struct {
 const patience = 45 * time.Second
 
 func (w *sweep) steps() []string {
-	steps := []string{"user=" + w.user, "window", "start", "acct"}
+	steps := []string{"user=" + w.user, "ruser=" + w.asks, "window", "start", "acct"}
 	steps = append(steps, w.setup.steps...)
 	return append(steps, "cwd:/home", "snapshot:before", "open", "snapshot:open", "inspect:"+strings.Join(w.covered, " "),
 		"close", "snapshot:closed", "end")
@@ -89,7 +89,7 @@ func (l *login) says(text string) bool {
 	return slices.ContainsFunc(l.log, func(line host.Line) bool { return strings.Contains(line.Text, text) })
 }
 
-// opened tells whether open_session succeeded.
+// opened reports whether open_session succeeded.
 func (l *login) opened() bool { s, ok := l.steps["open"]; return ok && s.RC == host.PAMSuccess }
 
 func (l *login) logText() string {
@@ -105,8 +105,10 @@ var (
 	peerGroup  = regexp.MustCompile(`(shared|master|propagate_from):\d+`)
 )
 
+var layer = regexp.MustCompile(`\b(lowerdir|upperdir|workdir)\+?=[^, ]*`)
+
 // view is the mounts of a snapshot without what is another one each time: ids,
-// device numbers of tmpfs, random names.
+// device numbers of what has none that lasts, random names.
 func view(s host.Snapshot) string {
 	var out []string
 	for _, line := range s["mountinfo"] {
@@ -115,8 +117,11 @@ func view(s host.Snapshot) string {
 			continue
 		}
 		sep := slices.Index(f, "-")
-		if sep > 0 && (f[sep+1] == "tmpfs" || f[sep+1] == "mqueue") {
+		if sep > 0 && (f[sep+1] == "tmpfs" || f[sep+1] == "mqueue" || f[sep+1] == "overlay" || f[sep+1] == "proc") {
 			f[2] = f[sep+1]
+		}
+		if sep > 0 && f[sep+1] == "overlay" { // by descriptor or by path
+			f[len(f)-1] = layer.ReplaceAllString(f[len(f)-1], "$1=X")
 		}
 		text := peerGroup.ReplaceAllString(strings.Join(f[2:], " "), "$1")
 		out = append(out, tmpdirName.ReplaceAllString(text, ".tmpdir.X"))

@@ -14,6 +14,8 @@ type setup struct {
 	toml    string   // namespace.conf, below "timeout"
 	pam     string   // arguments of the PAM line
 	user    string   // alice, unless said otherwise
+	asks    string   // PAM_RUSER: a user has started the host
+	rescues bool     // the user is listed for rescue
 	steps   []string // of the host, before it opens
 	parents []string // instance parents
 	covered []string // paths that the session must not share with the host
@@ -57,6 +59,48 @@ except = ["root"]
 // private comes before it.
 const private = "ipc = \"private\"\nuts = \"private\"\nnetwork = \"private\"\n"
 
+// overlays are those whose changes are thrown away, keptOverlay is the other one.
+const (
+	overlays = `
+[[polydir]]
+path            = "/srv/lab"
+method          = "overlay"
+instance_prefix = "` + tmp + `/"
+keep_changes    = false
+except          = ["root"]
+
+[[polydir]]
+path         = "/srv/other"
+method       = "overlay"
+tmpfs        = { size = "1M" }
+keep_changes = false
+except       = ["root"]
+`
+	keptOverlay = `
+[[polydir]]
+path            = "/srv/kept"
+method          = "overlay"
+instance_prefix = "` + tmp + `/"
+except          = ["root"]
+`
+)
+
+var (
+	overlayParents = []string{tmp}
+	overlayPaths   = []string{"/srv/lab", "/srv/other"}
+)
+
+// layersPlace puts what an overlay is made of on filesystems that serve for it.
+func layersPlace(h *host.Host) {
+	for _, dir := range []string{host.Parents, "/srv"} {
+		h.MustRun("mount", "-t", "tmpfs", "-o", "mode=755", "layers", dir)
+	}
+	h.Prepare(tmp)
+	for _, dir := range []string{"/srv/lab", "/srv/other", "/srv/kept"} {
+		h.Mkdir(dir, 0o1777, 0, 0)
+	}
+}
+
 var (
 	methodParents = []string{tmp, varTmp}
 	methodPaths   = []string{"/tmp", "/var/tmp", "/dev/shm"}
@@ -90,14 +134,35 @@ create          = { mode = "0700" }
 		parents: methodParents, covered: methodPaths, kept: ".X11-unix", prepare: func(h *host.Host) {
 			h.Sh("mkdir -m 1777 /tmp/.X11-unix; touch /tmp/.X11-unix/X0")
 		}},
-	{name: "nested, replace", toml: methods, parents: methodParents, covered: methodPaths, inside: "alice", user: "bob"},
+	{name: "what is no instance", toml: shown, covered: []string{"/srv/secret", "/srv/secret.conf", "/srv/other", "/home"},
+		kept: "alice", prepare: served},
+	{name: "what is no instance, in place", toml: shown, covered: []string{"/srv/secret", "/srv/secret.conf", "/srv/other", "/home"},
+		kept: "alice", prepare: served, inPlace: true, steps: []string{"dropcap:cap_sys_chroot"}},
+	{name: "nested, by one's own /proc", toml: strings.Replace(methods, `"tmpdir"`, `"user"`, 1) + shown, parents: methodParents, covered: methodPaths, inside: "alice", user: "bob",
+		kept: "bob", prepare: served},
+	{name: "groups decide", toml: strings.NewReplacer(`["root"]`, `["@staff"]`).Replace(strings.Replace(methods, `except          = ["root"]`, `only = ["@students"]`, 1)),
+		parents: methodParents, covered: methodPaths, prepare: func(h *host.Host) {
+			h.AddGroup("students", "alice")
+			h.Directory().Says("group staff 7000", "member bob 7000")
+		}},
+	{name: "rescue", toml: "rescue = [\"alice\"]\n" + methods, parents: methodParents, covered: methodPaths, rescues: true},
+	{name: "nested, replace", toml: methods, parents: methodParents, covered: methodPaths, inside: "alice", user: "bob", asks: "alice"},
 	{name: "nested, keep", toml: "nested = \"keep\"\n" + methods, parents: methodParents, covered: methodPaths, inside: "alice", user: "bob"},
-	{name: "nested, back to the host", toml: strings.ReplaceAll(methods, `["root"]`, `["root", "carol"]`), parents: methodParents, inside: "alice", user: "carol"},
-	{name: "nested, root", toml: methods, parents: methodParents, inside: "alice", user: "root"},
+	{name: "nested, back to the host", toml: strings.ReplaceAll(methods, `["root"]`, `["root", "carol"]`), parents: methodParents, inside: "alice", user: "carol", asks: "alice"},
+	{name: "nested, root", toml: methods, parents: methodParents, inside: "alice", user: "root", asks: "alice"},
 	{name: "scope = user, joined", toml: "scope = \"user\"\n" + strings.Replace(methods, `"tmpdir"`, `"user"`, 1),
 		parents: methodParents, covered: methodPaths, beside: "alice", again: true},
+	{name: "slave+shared", toml: "propagation = \"slave+shared\"\n" + methods, parents: methodParents, covered: methodPaths},
+	{name: "overlay, first login", toml: overlays, parents: overlayParents, covered: overlayPaths, prepare: layersPlace},
+	{name: "overlay, kept, again", toml: "scope = \"user\"\n" + keptOverlay, parents: []string{tmp}, covered: []string{"/srv/kept"}, prepare: layersPlace, again: true},
+	{name: "overlay, in place", toml: overlays, parents: overlayParents, covered: overlayPaths, prepare: layersPlace, inPlace: true,
+		steps: []string{"dropcap:cap_sys_chroot"}},
 	{name: "unmount_on_close", toml: methods, pam: "unmount_on_close", parents: methodParents, covered: methodPaths},
 	{name: "private ipc, uts, network", toml: private + methods, parents: methodParents, covered: methodPaths},
+	{name: "netns", toml: "network = \"netns:net-$USER\"\n" + methods, parents: methodParents, covered: methodPaths, prepare: func(h *host.Host) {
+		h.Need("ip")
+		h.MustRun("ip", "netns", "add", "net-alice")
+	}},
 	{name: "private, in place", toml: private + methods, parents: methodParents, covered: methodPaths, inPlace: true,
 		steps: []string{"dropcap:cap_sys_chroot"}},
 	{name: "in place", toml: methods, parents: methodParents, covered: methodPaths, inPlace: true, runtime: true,
@@ -105,6 +170,48 @@ create          = { mode = "0700" }
 	{name: "in place, init", toml: strings.Replace(methods, `"user"`, "\"user\"\ninit = \"made\"", 1),
 		parents: methodParents, covered: methodPaths, inPlace: true,
 		steps: []string{"dropcap:cap_sys_chroot"}, prepare: initScript},
+}
+
+// shown are the methods that make no instance, and one's own home alone.
+const shown = `
+[[polydir]]
+path   = "/proc"
+method = "proc"
+proc   = { gid = "watch" }
+except = ["root"]
+
+[[polydir]]
+path   = "/srv/secret"
+method = "hidden"
+except = ["root"]
+
+[[polydir]]
+path   = "/srv/secret.conf"
+method = "hidden"
+except = ["root"]
+
+[[polydir]]
+path          = "/srv/shown"
+method        = "same"
+mount_options = ["ro"]
+except        = ["root"]
+
+[[polydir]]
+path   = "/srv/other"
+method = "bind"
+source = "/srv/of"
+except = ["root"]
+
+[[polydir]]
+path   = "/home"
+method = "tmpfs"
+keep   = ["$USER"]
+except = ["root"]
+`
+
+func served(h *host.Host) {
+	h.AddGroup("watch")
+	h.Sh("mkdir /srv/secret /srv/shown /srv/other /srv/of; touch /srv/secret.conf")
 }
 
 func initScript(h *host.Host) {
@@ -129,8 +236,13 @@ func (s *setup) install(h *host.Host) {
 	}
 }
 
+// anotherEmpty takes the place of the empty directory where that is another mount,
+// as a lookup that fails with EXDEV says.
+const anotherEmpty = "/run/polyinst/empty.1"
+
 // fresh takes away what logins have left, so that the next one is a first one.
 func (s *setup) fresh() error {
+	_ = os.Remove(anotherEmpty)
 	if s.again {
 		return nil
 	}

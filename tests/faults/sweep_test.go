@@ -26,9 +26,10 @@ func TestMain(m *testing.M) { host.Main(m) }
 type sweep struct {
 	*setup
 	h              *host.Host
-	pamhost, fault string // programs
-	around         int    // pid of the session that the host stands in
-	held           int    // pid of the session that is kept open
+	pamhost, fault string        // programs
+	outer          *host.Process // the session that is kept open
+	around         int           // its pid, where the host stands in it
+	held           int           // its pid
 
 	calls  []call
 	normal *login // without a fault
@@ -81,13 +82,7 @@ func newSweep(h *host.Host, s setup, list bool) (*sweep, error) {
 	w := &sweep{setup: &s, h: h, findings: map[string]int{}}
 	s.install(h)
 	w.pamhost, w.fault = h.Built("pamhost"), h.Built("fault")
-	if who := s.inside + s.beside; who != "" {
-		p := h.Start(w.pamhost, "service=outer", "user="+who, "start", "acct", "open", "pause", "close", "end")
-		p.Expect(`"open".*\n`)
-		if w.held = p.Pid(); s.inside != "" {
-			w.around = w.held
-		}
-	}
+	w.keepOpen()
 	var err error
 	if s.again {
 		if _, err = w.run(); err != nil {
@@ -123,6 +118,39 @@ func newSweep(h *host.Host, s setup, list bool) (*sweep, error) {
 		w.row.calls += c.count
 	}
 	return w, nil
+}
+
+// keepOpen opens the session that the setup wants to be open.
+func (w *sweep) keepOpen() {
+	who := w.inside + w.beside
+	if who == "" {
+		return
+	}
+	w.outer = w.h.Start(w.pamhost, "service=outer", "user="+who, "start", "acct", "open", "pause", "close", "end")
+	w.outer.Expect(`"open".*\n`)
+	if w.held = w.outer.Pid(); w.inside != "" {
+		w.around = w.held
+	}
+}
+
+// joinAgain opens that session anew, where a fault had others not join it: they
+// have a namespace of their own since.
+func (w *sweep) joinAgain() error {
+	w.outer.Send("\n")
+	w.outer.Wait()
+	w.keepOpen()
+	l, err := w.run()
+	if err != nil {
+		return err
+	}
+	if !l.says("of the user's other sessions") {
+		return fmt.Errorf("not joined, without a fault:\n%s\n%s", l.text, l.logText())
+	}
+	if err := w.gc(); err != nil {
+		return err
+	}
+	w.left = w.names()
+	return nil
 }
 
 func (w *sweep) gc() error {
@@ -166,8 +194,13 @@ func (w *sweep) try(f fault, gc bool) error {
 		return err
 	}
 	wrong := w.judge(f, got)
-	if now := tmpdirs(w.names()); f.who == "host" && f.errno != 0 && !got.opened() && now > before {
+	if now := tmpdirs(w.names()); f.who == "host" && f.errno != 0 && !got.opened() && now > before && !got.says("did not answer in time") { // it was killed then
 		wrong = append(wrong, "the worker did not undo: a tmpdir instance is left")
+	}
+	if w.beside != "" && got.says(" is not joined: ") {
+		if err := w.joinAgain(); err != nil {
+			return err
+		}
 	}
 	next, err := w.run()
 	if err != nil {
@@ -178,7 +211,11 @@ func (w *sweep) try(f fault, gc bool) error {
 		if err := w.gc(); err != nil {
 			wrong = append(wrong, err.Error())
 		}
-		if left := w.names(); left != w.left {
+		left := w.names()
+		if f.errno == unix.EXDEV {
+			left = strings.Replace(left, "\n"+anotherEmpty, "", 1)
+		}
+		if left != w.left {
 			wrong = append(wrong, "after gc there is "+difference(w.left, left))
 		}
 	}
@@ -260,7 +297,11 @@ func (w *sweep) judge(f fault, l *login) []string {
 	case l.says(ofAudit):
 		w.row.libpam++
 		return wrong
-	case rc == host.PAMSuccess && w.user == "root" && l.says("rescue: "):
+	case rc == host.PAMSuccess && w.inside != "" && (l.says("rescue: ") || len(w.covered) == 0 && l.says("the view that it is in")):
+		bad("%s is let into %s's view", w.user, w.inside)
+	case rc == host.PAMSuccess && w.rescues && l.says("rescue: ") && (f.errno == 0 || slices.Contains(anyones, f.errno)):
+		bad("rescued from what any user can bring about")
+	case rc == host.PAMSuccess && (w.user == "root" || w.rescues) && l.says("rescue: "):
 		w.row.rescued++
 		if diff := w.allowed(f, false, before.Diff(open)); len(diff) > 0 {
 			bad("a rescue changed the host: %v", diff)
@@ -290,7 +331,7 @@ func (w *sweep) judge(f fault, l *login) []string {
 		if rc := l.steps["close"].RC; rc != host.PAMSuccess {
 			bad("close returned %d", rc)
 		}
-	case rc == host.PAMSessionErr, rc == host.PAMUserUnknown && f.who == "worker" && l.says("does not exist"):
+	case rc == host.PAMRefused, rc == host.PAMUserUnknown && f.who == "worker" && l.says("does not exist"):
 		// The second is libc's answer: where NSS cannot read a source it asks
 		// the next one, and that one does not know the account.
 		w.sentence(f, l, bad)
@@ -316,6 +357,9 @@ func (w *sweep) judge(f fault, l *login) []string {
 	return wrong
 }
 
+// anyones are the errors that any user can bring about.
+var anyones = []unix.Errno{unix.ENOSPC, unix.EDQUOT, unix.ENOMEM, unix.ENOBUFS, unix.EMFILE, unix.ENFILE, unix.EAGAIN, unix.EFBIG, unix.EUSERS}
+
 // told takes what was kept out of a view, or of what the user sees, where a warning
 // says that the session does not get it.
 func (w *sweep) told(l *login, text string) string {
@@ -334,12 +378,13 @@ func (w *sweep) own(view string) string {
 	})), "\n")
 }
 
-// allowed leaves out of a process's changes the descriptor that
-// unmount_on_close keeps from a successful open to close, and the socket to the log, which
+// allowed leaves out of a process's changes the descriptors that
+// unmount_on_close keeps from a successful open to close, of the namespace and of
+// the working directory, and the socket to the log, which
 // libc connects anew when it cannot send.
 func (w *sweep) allowed(f fault, opened bool, diff []string) []string {
 	return slices.DeleteFunc(diff, func(line string) bool {
-		return strings.HasPrefix(line, "fds ") && (opened && w.pam == "unmount_on_close" && strings.Contains(line, "-> mnt:[") ||
+		return strings.HasPrefix(line, "fds ") && (opened && w.pam == "unmount_on_close" && (strings.Contains(line, "-> mnt:[") || strings.Contains(line, "-> /home ")) ||
 			f.who == "host" && slices.Contains(ofSyslog, f.name) && strings.Contains(line, "-> socket:["))
 	})
 }

@@ -59,6 +59,38 @@ func (h *Host) AddUser(name string, with ...User) User {
 	return u
 }
 
+// Directory is a source of accounts, "liar" in nsswitch.conf(5), which says what
+// it is told: tests/chosts/libnss_liar.c.
+type Directory struct{ h *Host }
+
+// Directory has passwd and group ask the source behind files.
+func (h *Host) Directory() Directory {
+	h.T.Helper()
+	h.AddSource(h.Built("libnss_liar"), "liar")
+	return Directory{h}
+}
+
+// AddSource installs a module of NSS, unless from is empty, and has passwd and
+// group ask it behind files.
+func (h *Host) AddSource(from, name string) {
+	h.T.Helper()
+	if from != "" {
+		h.MustRun("cp", from, filepath.Join(filepath.Dir(pamDir()), "libnss_"+name+".so.2"))
+	}
+	h.WriteFile("/etc/nsswitch.conf", "passwd: files "+name+"\ngroup: files "+name+"\n")
+}
+
+// Says sets what the source holds and how it answers, a line each:
+//
+//	user NAME UID GID HOME
+//	group NAME GID
+//	member USER GID
+//	say FUNCTION STATUS ERRNO    getpwnam, getpwuid, getgrnam or initgroups
+func (d Directory) Says(lines ...string) {
+	d.h.T.Helper()
+	d.h.WriteFile("/run/nss-liar", strings.Join(lines, "\n")+"\n")
+}
+
 // AddGroup adds a group with these members and returns its number.
 func (h *Host) AddGroup(name string, members ...string) int {
 	h.T.Helper()

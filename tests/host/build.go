@@ -43,7 +43,7 @@ func removeBuildDir() {
 	}
 }
 
-// build makes tests/chosts/NAME.c or, if there is none, the Go program in
+// build makes tests/chosts/NAME.c, as a shared library if NAME begins with lib, or, if there is none, the Go program in
 // tests/NAME, and returns where a disposable host finds it.
 func build(name string) (string, error) {
 	builds.mu.Lock()
@@ -62,6 +62,9 @@ func compile(name, out string) error {
 	if _, err := os.Stat(filepath.Join(checkout(), source)); err == nil {
 		cmd = exec.Command("gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-g",
 			"-o", out, source, "-lpam", "-ldl", "-pthread")
+		if strings.HasPrefix(name, "lib") {
+			cmd.Args = append(cmd.Args, "-shared", "-fPIC")
+		}
 	}
 	cmd.Dir = checkout()
 	if text, err := cmd.CombinedOutput(); err != nil {

@@ -49,6 +49,7 @@ type Command struct {
 	dir     string
 	stdin   string
 	user    *syscall.Credential
+	cgroup  *Cgroup
 	timeout time.Duration
 }
 
@@ -64,6 +65,9 @@ func (c *Command) As(u User) *Command {
 	c.dir = u.Home
 	return c
 }
+
+// In runs it in a cgroup; nil is the one that everything is in.
+func (c *Command) In(g *Cgroup) *Command { c.cgroup = g; return c }
 
 // Dir sets the working directory.
 func (c *Command) Dir(dir string) *Command { c.dir = dir; return c }
@@ -84,6 +88,9 @@ func (c *Command) prepare() *exec.Cmd {
 	}
 	cmd.Env, cmd.Dir = c.env, c.dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: c.user}
+	if c.cgroup != nil {
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(c.cgroup.top.Fd())
+	}
 	return cmd
 }
 
@@ -189,7 +196,7 @@ func (h *Host) Processes() string {
 	return string(out)
 }
 
-// Alive tells whether a process exists and is no zombie.
+// Alive reports whether a process exists and is no zombie.
 func (h *Host) Alive(pid int) bool {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +28,7 @@ type Host struct {
 	transcript strings.Builder
 	nextID     int
 	nodes      int // how many nodes were made
+	ready      *Ready
 }
 
 // Where the administrator's files and the module's own lie.
@@ -53,6 +55,9 @@ func runStory(t *testing.T, story func(h *Host)) {
 		}
 	})
 	story(h)
+	if h.compares() && !t.Failed() && !t.Skipped() {
+		h.agree(h.syslog.whole())
+	}
 }
 
 // Transcript is what the story did so far, and what was logged.
@@ -67,7 +72,23 @@ func (h *Host) Transcript() string {
 func (h *Host) note(format string, args ...any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	fmt.Fprintf(&h.transcript, format+"\n", args...)
+	h.transcript.WriteString(Brief(fmt.Sprintf(format+"\n", args...)))
+}
+
+// Brief is a text without the middle of what is long: the transcript of a story that
+// lists all files of the machine is read by somebody.
+func Brief(text string) string {
+	const lines, columns = 15, 400 // at either end; of each line
+	all := strings.SplitAfter(text, "\n")
+	if left := len(all) - 2*lines; left > 1 {
+		all = slices.Concat(all[:lines], []string{fmt.Sprintf("... %d lines are left out\n", left)}, all[len(all)-lines:])
+	}
+	for i, l := range all {
+		if left := len(l) - columns; left > 40 {
+			all[i] = fmt.Sprintf("%s ... %d bytes are left out\n", l[:columns], left)
+		}
+	}
+	return strings.Join(all, "")
 }
 
 // check fails the story where err is not nil.
@@ -78,11 +99,19 @@ func (h *Host) check(err error) {
 	}
 }
 
-// Need leaves the story out where a program is not installed.
+// Need leaves the story out where a program, a PAM module, or a file by its whole
+// path, is not installed.
 func (h *Host) Need(programs ...string) {
 	h.T.Helper()
 	for _, p := range programs {
-		if _, err := exec.LookPath(p); err != nil {
+		_, err := exec.LookPath(p)
+		if strings.HasSuffix(p, ".so") {
+			_, err = os.Stat(filepath.Join(pamDir(), p))
+		}
+		if filepath.IsAbs(p) {
+			_, err = os.Stat(p)
+		}
+		if err != nil {
 			reason := NeedsProgram + " " + p
 			h.control.tell(request{Skipped: reason})
 			h.T.Skip(reason)
@@ -135,7 +164,7 @@ func (h *Host) Names(dir string) []string {
 	return names
 }
 
-// Exists tells whether a name exists, be it a dangling symlink.
+// Exists reports whether a name exists, also as a dangling symlink.
 func (h *Host) Exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
@@ -154,7 +183,7 @@ func (h *Host) Mode(path string) (mode uint32, uid, gid int) {
 // PAM replaces /etc/pam.d/SERVICE by these lines.
 func (h *Host) PAM(service string, lines ...string) {
 	h.T.Helper()
-	h.WriteFile("/etc/pam.d/"+service, strings.Join(lines, "\n")+"\n")
+	h.WriteFile("/etc/pam.d/"+service, strings.Join(h.asking(lines), "\n")+"\n")
 }
 
 // Stack is a small complete PAM stack: root is believed, others give a
@@ -188,6 +217,8 @@ func (h *Host) Install() {
 	h.T.Helper()
 	h.copyBuilt("pam_polyinst.so", h.Module())
 	h.copyBuilt("polyinst", filepath.Join(toolDir, "polyinst"))
+	_ = os.Remove("/etc/krb5.conf") // a package that one story needs brings it, and check speaks of it
+	h.startReady()
 }
 
 func (h *Host) copyBuilt(name, to string) {
@@ -287,9 +318,21 @@ func (h *Host) Match(what, text, pattern string) {
 // Equal fails the story where two values differ.
 func Equal[V comparable](h *Host, what string, got, want V) {
 	h.T.Helper()
-	if got != want {
-		h.T.Errorf("%s: got %#v, want %#v", what, got, want)
+	if got == want {
+		return
 	}
+	g, w := any(got), any(want)
+	if g, ok := g.(string); ok && len(g)+len(w.(string)) > 2000 {
+		a, b := strings.Split(g, "\n"), strings.Split(w.(string), "\n")
+		n := 0
+		for n < min(len(a), len(b)) && a[n] == b[n] {
+			n++
+		}
+		h.T.Errorf("%s: they differ from line %d on (of %d and %d): got\n%s\nwant\n%s", what, n+1, len(a), len(b),
+			Brief(strings.Join(a[n:], "\n")), Brief(strings.Join(b[n:], "\n")))
+		return
+	}
+	h.T.Errorf("%s: got %#v, want %#v", what, got, want)
 }
 
 // Place is a directory's identity, "device:inode": what `stat -c %d:%i` prints.

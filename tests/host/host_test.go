@@ -110,3 +110,18 @@ func upset(t *testing.T, h *host.Host) {
 func TestSkip(t *testing.T) {
 	host.Run(t, func(h *host.Host) { h.Need("a-program-that-nobody-has") })
 }
+
+// What is long is cut in the middle, and what is not stays as it is.
+func TestBrief(t *testing.T) {
+	for _, text := range []string{"", "one\n", strings.Repeat("line\n", 30), strings.Repeat("x", 400) + "\n"} {
+		if got := host.Brief(text); got != text {
+			t.Errorf("%d bytes become %q", len(text), got)
+		}
+	}
+	got := host.Brief("first\n" + strings.Repeat("line\n", 1000) + strings.Repeat("y", 1000) + "\nlast\n")
+	for _, want := range []string{"first\n", "\n... 974 lines are left out\n", "y ... 601 bytes are left out\nlast\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in %q", want, got)
+		}
+	}
+}

@@ -11,7 +11,7 @@ import (
 const (
 	PAMSuccess     = 0
 	PAMUserUnknown = 10
-	PAMSessionErr  = 14
+	PAMRefused     = 6 // PAM_PERM_DENIED
 )
 
 // Step is one line of what a C or Go host of our own did.

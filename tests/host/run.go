@@ -91,12 +91,13 @@ func Main(m *testing.M) {
 	case stageInside:
 		os.Exit(m.Run())
 	}
+	leaveOutNotCompared()
 	code := m.Run()
 	removeBuildDir()
 	os.Exit(code)
 }
 
-// Inside tells whether this process runs in a disposable host.
+// Inside reports whether this process runs in a disposable host.
 func Inside() bool { return os.Getenv(stageEnv) == stageInside }
 
 var started sync.Map // names of the tests that have called Run
@@ -276,7 +277,7 @@ func (q *quiet) line(s string) {
 	}
 }
 
-// isOuter tells whether a line is the outcome of the test itself, or of one that
+// isOuter reports whether a line is the outcome of the test itself, or of one that
 // it is a subtest of.
 func (q *quiet) isOuter(outcome string) bool {
 	fields := strings.Fields(outcome) // --- PASS: NAME (0.01s)

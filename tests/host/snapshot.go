@@ -100,8 +100,8 @@ func (s Snapshot) Diff(later Snapshot, except ...string) []string {
 	return diff
 }
 
-// Unchanged fails the story where a process is not as it was, but for the
-// sections named.
+// Unchanged fails the story where a process is not as it was, leaving
+// out the sections named.
 func (h *Host) Unchanged(what string, before, after Snapshot, except ...string) {
 	h.T.Helper()
 	if len(before) == 0 || len(after) == 0 {

@@ -104,6 +104,10 @@ func (s *Sshd) SCP(args ...string) *Command {
 	return s.h.Command(append(append([]string{"scp", "-q"}, clientOptions(PublicKey)...), args...)...)
 }
 
+// ClientCommand is the ssh client with its options, as one line for programs that
+// start it themselves (rsync -e).
+func ClientCommand() string { return "ssh " + strings.Join(clientOptions(PublicKey), " ") }
+
 // Remote is how scp names a file at the server.
 func Remote(user, path string) string { return user + "@127.0.0.1:" + path }
 

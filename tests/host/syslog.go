@@ -29,8 +29,9 @@ type syslog struct {
 	mu      sync.Mutex
 	changed *sync.Cond
 	lines   []Line
-	flushes int // markers that came back
-	sent    int // markers sent
+	begun   []Line // all lines, also those that the story has forgotten
+	flushes int    // markers that came back
+	sent    int    // markers sent
 }
 
 const flushMark = "polyinst-tests-flush"
@@ -61,7 +62,11 @@ func (s *syslog) collect(conn *net.UnixConn) {
 		if text == flushMark {
 			s.flushes++
 		} else {
-			s.lines = append(s.lines, parseLine(text))
+			l := parseLine(text)
+			s.begun = append(s.begun, l)
+			if l.Tag != agreeTag { // which no story knows of
+				s.lines = append(s.lines, l)
+			}
 		}
 		s.changed.Broadcast()
 		s.mu.Unlock()
@@ -96,6 +101,14 @@ func (s *syslog) all() []Line {
 		}
 	}
 	return append([]Line(nil), s.lines...)
+}
+
+// whole is all that was sent, also what the story has forgotten.
+func (s *syslog) whole() []Line {
+	_ = s.all()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]Line(nil), s.begun...)
 }
 
 func (s *syslog) text() string {

@@ -17,6 +17,13 @@ type log struct {
 	passed int
 	failed int
 	left   []leftOut
+	took   []took // of each test that came to its end
+}
+
+// took is a test with the seconds that it ran.
+type took struct {
+	test
+	seconds float64
 }
 
 // test is a test; with an empty name, its package.
@@ -35,7 +42,10 @@ const packageLeftOut = "LEFT OUT: "
 func newLog(out io.Writer) *log { return &log{out: out, text: map[test]*strings.Builder{}} }
 
 func (l *log) event(line []byte) {
-	var e struct{ Action, Package, ImportPath, Test, Output string }
+	var e struct {
+		Action, Package, ImportPath, Test, Output string
+		Elapsed                                   float64
+	}
 	if json.Unmarshal(line, &e) != nil {
 		_, _ = l.out.Write(line)
 		return
@@ -43,6 +53,9 @@ func (l *log) event(line []byte) {
 	t := test{cmp.Or(e.Package, e.ImportPath), e.Test}
 	switch e.Action {
 	case "output", "build-output":
+		if announces.MatchString(e.Output) {
+			return
+		}
 		if l.text[t] == nil {
 			l.text[t] = &strings.Builder{}
 		}
@@ -53,10 +66,14 @@ func (l *log) event(line []byte) {
 		if t.name == "" {
 			l.endPackage(t.pkg, e.Action)
 		} else {
+			l.took = append(l.took, took{t, e.Elapsed})
 			l.endTest(t, e.Action)
 		}
 	}
 }
+
+// announces is what go test says of each test on its way, beside what the test says.
+var announces = regexp.MustCompile(`^=== (RUN|PAUSE|CONT|NAME) `)
 
 func (l *log) print(t test) {
 	if text := l.text[t]; text != nil {
@@ -110,7 +127,7 @@ func (l *log) endPackage(pkg, outcome string) {
 // where is the place that t.Skip puts before its reason.
 var where = regexp.MustCompile(`^\s*[\w.-]+\.go:\d+: `)
 
-// reason is the last thing that a skipped test said, but for a mere reference to
+// reason is the last thing that a skipped test said, other than a mere reference to
 // what a story has said in its disposable host.
 func reason(text *strings.Builder) string {
 	if text == nil {
@@ -124,6 +141,21 @@ func reason(text *strings.Builder) string {
 		}
 	}
 	return found
+}
+
+// slowest are the tests that took longest, and at least slow seconds.
+func (l *log) slowest() string {
+	const most, slow = 10, 5
+	list := slices.DeleteFunc(slices.Clone(l.took), func(t took) bool { return t.seconds < slow })
+	slices.SortStableFunc(list, func(a, b took) int { return cmp.Compare(b.seconds, a.seconds) })
+	var b strings.Builder
+	for _, t := range list[:min(most, len(list))] {
+		fmt.Fprintf(&b, "%5.0f s  %s %s\n", t.seconds, t.pkg, t.name)
+	}
+	if b.Len() == 0 {
+		return ""
+	}
+	return "\nthe slowest tests:\n" + b.String()
 }
 
 // summary counts what was left out by reason.

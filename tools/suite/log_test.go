@@ -11,7 +11,8 @@ const events = `
 {"Action":"start","Package":"m/a"}
 {"Action":"run","Package":"m/a","Test":"TestGood"}
 {"Action":"output","Package":"m/a","Test":"TestGood","Output":"noise\n"}
-{"Action":"pass","Package":"m/a","Test":"TestGood"}
+{"Action":"output","Package":"m/a","Test":"TestGood","Output":"=== RUN   TestGood\n"}
+{"Action":"pass","Package":"m/a","Test":"TestGood","Elapsed":5.4}
 {"Action":"output","Package":"m/a","Test":"TestRoot","Output":"    run_test.go:8: needs root: a story\n"}
 {"Action":"output","Package":"m/a","Test":"TestRoot","Output":"--- SKIP: TestRoot (0.00s)\n"}
 {"Action":"skip","Package":"m/a","Test":"TestRoot"}
@@ -26,8 +27,9 @@ const events = `
 {"Action":"output","Package":"m/b","Output":"LEFT OUT: the tests of this package need root\n"}
 {"Action":"output","Package":"m/b","Output":"ok  \tm/b\t0.1s\n"}
 {"Action":"pass","Package":"m/b"}
+{"Action":"output","Package":"m/c","Test":"TestBad","Output":"=== CONT  TestBad\n"}
 {"Action":"output","Package":"m/c","Test":"TestBad","Output":"    bad_test.go:1: why it failed\n"}
-{"Action":"fail","Package":"m/c","Test":"TestBad"}
+{"Action":"fail","Package":"m/c","Test":"TestBad","Elapsed":61}
 {"Action":"output","Package":"m/c","Test":"TestHangs","Output":"what it was doing\n"}
 {"Action":"output","Package":"m/c","Output":"panic: test timed out\nFAIL\tm/c\t0.1s\n"}
 {"Action":"fail","Package":"m/c"}
@@ -56,6 +58,9 @@ func TestLog(t *testing.T) {
      1  the tests of this package need root
         whole packages: m/b
 `
+	if got, want := l.slowest(), "\nthe slowest tests:\n   61 s  m/c TestBad\n    5 s  m/a TestGood\n"; got != want {
+		t.Errorf("slowest: %q, want %q", got, want)
+	}
 	if got := l.summary(true); got != summary {
 		t.Errorf("summary\n%s\nwant\n%s", got, summary)
 	}

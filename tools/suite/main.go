@@ -79,7 +79,7 @@ func run(packages []string, allowed []*regexp.Regexp, strict bool) int {
 	}
 	_, _ = io.Copy(io.Discard, events)
 	failed := cmd.Wait() != nil
-	fmt.Print(log.summary(os.Geteuid() == 0))
+	fmt.Print(log.slowest(), log.summary(os.Geteuid() == 0))
 	if unexpected := log.unexpected(allowed); strict && len(unexpected) > 0 {
 		fmt.Printf("FAIL: CI must not leave these out:\n  %s\n", strings.Join(unexpected, "\n  "))
 		failed = true

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -66,9 +67,13 @@ func run(only string, list bool) (bool, error) {
 	if err := copyTree(dir); err != nil {
 		return false, err
 	}
-	// the stories' own program is the same for all of them
-	if out, err := command(dir, "go", "test", "-c", "-vet=off", "-o", "stories.test", "./tests").CombinedOutput(); err != nil {
-		return false, fmt.Errorf("go test -c ./tests: %w\n%s", err, out)
+	where, err := stories(".")
+	if err != nil {
+		return false, err
+	}
+	// the stories' own programs are the same for all of them
+	if out, err := command(dir, "go", "test", "-c", "-vet=off", "-o", "build/stories/", "./tests/...").CombinedOutput(); err != nil {
+		return false, fmt.Errorf("go test -c ./tests/...: %w\n%s", err, out)
 	}
 	fmt.Printf("| %-44s | %-10s | %s\n", "check that is taken out", "invariant", "noticed by")
 	ok := true
@@ -76,7 +81,7 @@ func run(only string, list bool) (bool, error) {
 		if !wanted.MatchString(w.name) {
 			continue
 		}
-		by, err := w.try(dir)
+		by, err := w.try(dir, where)
 		switch {
 		case err != nil:
 			ok = false
@@ -128,8 +133,61 @@ func (w weakening) apply(text []byte) ([]byte, error) {
 	return bytes.Replace(text, []byte(w.check), []byte(w.instead), 1), nil
 }
 
+// stories tells in which folder of tests/ each test is.
+func stories(checkout string) (map[string]string, error) {
+	files, err := filepath.Glob(filepath.Join(checkout, "tests", "*", "*_test.go"))
+	if err != nil {
+		return nil, err
+	}
+	where := map[string]string{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range declared.FindAllSubmatch(text, -1) {
+			where[string(m[1])] = filepath.Base(filepath.Dir(file))
+		}
+	}
+	return where, nil
+}
+
+var declared = regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+
+// runs are the commands that run the tests, each in its folder.
+func (w weakening) runs(dir string, where map[string]string) ([]*exec.Cmd, error) {
+	if w.pkg != "" {
+		return []*exec.Cmd{command(dir, "go", "test", "-count=1", "-vet=off", "-run", pattern(strings.Split(w.tests, "|")), "./"+w.pkg)}, nil
+	}
+	folders := map[string][]string{}
+	for _, name := range strings.Split(w.tests, "|") {
+		top, _, _ := strings.Cut(name, "/")
+		whole, err := regexp.Compile("^" + top + "$")
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", w.name, err)
+		}
+		found := false
+		for test, folder := range where {
+			if whole.MatchString(test) {
+				found = true
+				if !slices.Contains(folders[folder], name) {
+					folders[folder] = append(folders[folder], name)
+				}
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("%s: no folder of tests/ has %s", w.name, top)
+		}
+	}
+	var all []*exec.Cmd
+	for _, folder := range slices.Sorted(maps.Keys(folders)) {
+		all = append(all, command(filepath.Join(dir, "tests", folder), filepath.Join(dir, "build", "stories", folder+".test"), "-test.run", pattern(folders[folder])))
+	}
+	return all, nil
+}
+
 // try builds and tests with the check taken out, and tells which tests notice.
-func (w weakening) try(dir string) ([]string, error) {
+func (w weakening) try(dir string, where map[string]string) ([]string, error) {
 	path := filepath.Join(dir, w.file)
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -148,23 +206,29 @@ func (w weakening) try(dir string) ([]string, error) {
 			return nil, fmt.Errorf("make build: %w\n%s", err, out)
 		}
 	}
-	cmd := command(filepath.Join(dir, "tests"), filepath.Join(dir, "stories.test"), "-test.run", w.pattern())
-	if w.pkg != "" {
-		cmd = command(dir, "go", "test", "-count=1", "-vet=off", "-run", w.pattern(), "./"+w.pkg)
+	runs, err := w.runs(dir, where)
+	if err != nil {
+		return nil, err
 	}
-	cmd.Env = append(cmd.Environ(), "POLYINST_TEST_ATTACKS=60")
-	out, err := cmd.CombinedOutput()
-	if err == nil {
-		return nil, nil
+	var noticed []string
+	for _, cmd := range runs {
+		cmd.Env = append(cmd.Environ(), "POLYINST_TEST_ATTACKS=60")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			names, err := failed(string(out))
+			if err != nil {
+				return nil, err
+			}
+			noticed = append(noticed, names...)
+		}
 	}
-	return failed(string(out))
+	return noticed, nil
 }
 
-// pattern matches the tests by their whole names; each part of a subtest's is a
+// pattern matches tests by their whole names; each part of a subtest's is a
 // pattern of its own.
-func (w weakening) pattern() string {
+func pattern(tests []string) string {
 	var all []string
-	for _, name := range strings.Split(w.tests, "|") {
+	for _, name := range tests {
 		all = append(all, "^"+strings.ReplaceAll(name, "/", "$/^")+"$")
 	}
 	return strings.Join(all, "|")

@@ -1,4 +1,4 @@
-/* Fuzzes the host's side of the conversation: module.c as it is, with libpam and
+/* Fuzzes the host's side of the conversation: the C code as it is, with libpam and
  * what would change this very process replaced, talking to a worker that says
  * what the fuzzer wants (lie.h). `make fuzz`, and tests/edge.
  *
@@ -7,7 +7,7 @@
  *
  * After each call the process must be as it was: descriptors, signal mask,
  * cancellation. Without a report, or without the join that it asked for, nobody
- * but root is admitted.
+ * but root is admitted, and root only in the view of process 1.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,7 +19,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <linux/magic.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -31,6 +34,8 @@ static struct lie lie;
 static int64_t now = 1000;       /* ms: nobody waits */
 static int result_of_setns, kept_end = -1;
 static bool joined, reported, unshared;
+/* where the host stands, and who has started it */
+static bool elsewhere, denied_look, no_proc, users_own, asked_for;
 
 static int fake_clock_gettime(clockid_t id, struct timespec *t)
 {
@@ -65,6 +70,43 @@ static int fake_socketpair(int domain, int type, int protocol, int pair[2])
 	return 0;
 }
 
+/* A ready worker, which may greet as one of this build before it lies. What it says
+ * without that is for nobody. */
+static bool ready_there, ready_greets;
+static int ready_end = -1;
+
+static int fake_lstat(struct stat *st)
+{
+	*st = (struct stat){ .st_mode = S_IFSOCK | 0600 };
+	return ready_there ? 0 : -1;
+}
+
+static int fake_socket(int domain, int type, int protocol)
+{
+	int pair[2];
+	uint8_t action = lie.action;
+
+	if (lie.left % 59 == 58 || socketpair(domain, type, protocol, pair))
+		return -1;
+	if (ready_greets)
+		say(pair[1], "HPOLYINST_BUILD", 15, 3, 1);
+	enum ending end = play(&lie, pair[1]);
+	if (ready_greets)
+		reported |= end == REPORTED;
+	else
+		lie.action = action;
+	if (end != SILENT)
+		shutdown(pair[1], SHUT_WR);
+	ready_end = pair[1];
+	return pair[0];
+}
+
+static int fake_getsockopt(struct ucred *who)
+{
+	*who = (struct ucred){ .pid = 1, .uid = lie.left % 53 == 52 };
+	return 0;
+}
+
 static pid_t fake_fork(void)
 {
 	if (lie.left % 67 == 66) {
@@ -76,7 +118,7 @@ static pid_t fake_fork(void)
 
 static long fake_syscall(long number, ...)
 {
-	return number == SYS_clone ? fake_fork() : 0;
+	return number == SYS_clone || (number == SYS_clone3 && lie.left % 2) ? fake_fork() : number == SYS_clone3 ? -1 : 0;
 }
 
 static int fake_setns(int fd, int types)
@@ -111,6 +153,30 @@ static int fake_waitid(idtype_t type, id_t id, siginfo_t *info, int options)
 	return 0;
 }
 
+static ssize_t fake_readlink(const char *path, char *link, size_t size)
+{
+	bool first = strncmp(path, "/proc/1/", 8) == 0;
+
+	if (first && denied_look) {
+		errno = EACCES;
+		return -1;
+	}
+	return snprintf(link, size, "mnt:[%d]", first && elsewhere);
+}
+
+static int fake_statfs(struct statfs *fs)
+{
+	fs->f_type = no_proc ? TMPFS_MAGIC : PROC_SUPER_MAGIC;
+	return 0;
+}
+
+static int fake_statx(struct statx *s)
+{
+	memset(s, 0, sizeof *s);
+	return 0;
+}
+
+static uid_t fake_getuid(void) { return users_own ? 1000 : 0; }
 static int fake_nothing(void) { return 0; }
 static int fake_kill(pid_t pid, int signal) { (void)pid, (void)signal; return 0; }
 static int fake_fchdir(int fd) { return fcntl(fd, F_GETFD) < 0 ? -1 : 0; }
@@ -129,7 +195,18 @@ static int fake_umount2(const char *path, int flags) { (void)flags; return acces
 #define chdir(path) fake_nothing()
 #define chroot(path) fake_nothing()
 #define umount2 fake_umount2
-#include "../../../pam_polyinst/module.c"
+#define readlink fake_readlink
+#define statfs(path, fs) fake_statfs(fs)
+#define statx(dir, path, flags, mask, s) fake_statx(s)
+#define getuid fake_getuid
+#define lstat(path, st) fake_lstat(st)
+#define socket(d, t, p) fake_socket(d, t, p)
+#define connect(fd, to, size) ((void)(to), lie.left % 47 == 46 ? -1 : 0)
+#define getsockopt(fd, level, name, value, size) ((void)(size), fake_getsockopt(value))
+#include "../../../pam_polyinst/host.c"
+#include "../../../pam_polyinst/ready.c"
+#include "../../../pam_polyinst/view.c"
+#include "../../../pam_polyinst/worker.c"
 #undef poll
 #undef socketpair
 #undef syscall
@@ -149,7 +226,7 @@ static bool no_data;
 int pam_get_item(const pam_handle_t *pamh, int type, const void **item)
 {
 	(void)pamh;
-	*item = type == PAM_USER ? user : type == PAM_SERVICE ? "fuzz" : NULL;
+	*item = type == PAM_USER ? user : type == PAM_SERVICE ? "fuzz" : type == PAM_RUSER && asked_for ? "alice" : NULL;
 	return PAM_SUCCESS;
 }
 
@@ -228,21 +305,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 	sigset_t before = { 0 }, after = { 0 };
 	int cancel, have = descriptors();
 
-	lie = (struct lie){ input, size };
+	lie = (struct lie){ input, size, 0 };
 	uint8_t how = next_byte(&lie), more = next_byte(&lie);
 	user = users[how & 3];
 	int flags = how & 4 ? PAM_SILENT : 0;
 	result_of_setns = how & 8 ? EPERM : 0;
 	no_data = how & 16;
 	joined = reported = unshared = false;
+	elsewhere = more & 2, users_own = more & 4, denied_look = more & 8, asked_for = more & 16, no_proc = more & 32;
+	ready_there = more & 64, ready_greets = more & 128;
+	bool home = !no_proc && (denied_look ? !users_own && !asked_for : !elsewhere);
 	data = NULL;
 	data_cleanup = NULL;
-	if (more & 1 && !no_data)
-		pam_set_data(PAMH, BACK, (void *)(intptr_t)(open("/dev/null", O_RDONLY | O_CLOEXEC) + 1), close_back);
+	struct call call = { .pamh = PAMH, .flags = flags, .argc = 2, .argv = args, .open = !(how & 32) };
+	struct kept *k = more & 1 ? kept(&call, true) : NULL;
+	if (k)
+		k->before = (struct place){ open("/dev/null", O_RDONLY | O_CLOEXEC), -1, open("/", O_PATH | O_CLOEXEC) };
 	pthread_sigmask(SIG_SETMASK, NULL, &before);
 
 	/* pam_sm_close_session does nothing unless the host is root */
-	struct call call = { PAMH, flags, 2, args, !(how & 32) };
 	int rc = answer(&call);
 
 	pthread_sigmask(SIG_SETMASK, NULL, &after);
@@ -252,6 +333,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 	bool root = user && strcmp(user, "root") == 0;
 	if (rc == PAM_SUCCESS && call.open && !root)
 		demand(reported, "no success without a report");
+	if (rc == PAM_SUCCESS && call.open && root)
+		demand(reported || (home && !users_own), "no success of root's without a report but in the view of process 1");
+	if (rc == PAM_SUCCESS && call.open && lie.action == STAY_HOME)
+		demand(home, "no success in another view where a report asks for that of process 1");
+	if (rc == PAM_SUCCESS && call.open && !root)
+		demand(lie.action && strchr("-1JKVP", lie.action), "no success for an action that there is not");
 	demand(rc >= 0 && rc < 256, "a code of PAM");
 	if (data_cleanup)
 		data_cleanup(PAMH, data, 0); /* pam_end */
@@ -261,6 +348,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 		close(kept_end);
 	}
 	kept_end = -1;
+	if (ready_end >= 0)
+		close(ready_end);
+	ready_end = -1;
 	demand(descriptors() == have, "no descriptor is left");
 	return 0;
 }

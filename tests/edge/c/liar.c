@@ -38,7 +38,7 @@ static bool in_place(const char *request, size_t length)
 
 static void answer_with(int sock, const char *request, size_t length)
 {
-	struct lie lie = { script, read_script(request, length) };
+	struct lie lie = { script, read_script(request, length), 0 };
 	int outcome;
 
 	next_byte(&lie);

@@ -27,6 +27,7 @@ enum ending { REPORTED, SILENT, ENDED };
 struct lie {
 	const uint8_t *at;
 	size_t left;
+	uint8_t action; /* of the report, once it was said */
 };
 
 static inline uint8_t next_byte(struct lie *lie)
@@ -121,8 +122,10 @@ static inline enum ending play(struct lie *lie, int sock)
 			at = sizeof text;
 		}
 		say(sock, text, at, descriptors / MOST_FDS % 6, descriptors % MOST_FDS);
-		if (what == 5 && at >= 8)
+		if (what == 5 && at >= 8) {
+			lie->action = text[1];
 			return REPORTED;
+		}
 	}
 	return ENDED;
 }

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"pam_polyinst/cmd/polyinst/internal/pamstack"
+	"pam_polyinst/internal/core/config"
+	"pam_polyinst/internal/kernel/nss"
+)
+
+// checkLists looks up what the lists of users name. An error is what makes a
+// rule mean another thing than it says.
+func checkLists(c *config.Config) []remark {
+	var out []remark
+	for i := range c.Polydirs {
+		p := &c.Polydirs[i]
+		out = append(out, checkList(p, p.Except, pamstack.Warning, "nobody is exempt by it")...)
+		out = append(out, checkList(p, p.Only, pamstack.Error, "the polydir then applies to everybody but root and the rescue list")...)
+	}
+	out = append(out, checkList(nil, c.Namespace.Rescue, pamstack.Warning, "nobody is rescued by it")...)
+	return out
+}
+
+func checkList(p *config.Polydir, list config.UserList, gone pamstack.Level, without string) []remark {
+	var out []remark
+	say := func(pos config.Position, level pamstack.Level, format string, args ...any) {
+		r := at(pos, level, format, args...)
+		if p != nil {
+			r.Message = "polydir " + strconv.Quote(string(p.Path)) + ": " + r.Message
+		}
+		out = append(out, r)
+	}
+	for _, u := range list {
+		switch u.Kind {
+		case config.GroupName:
+			_, err := nss.Group(u.Name)
+			if nss.IsUnknown(err) {
+				say(u.Pos, gone, "there is no group %q: %s%s", u.Name, without, meant(u.Name, groups(), ""))
+			} else if err != nil {
+				say(u.Pos, pamstack.Error, "the group %q cannot be looked up, and then every session is refused: %v", u.Name, err)
+				out[len(out)-1].passing = true
+			}
+		case config.NamePattern:
+			if !slices.ContainsFunc(accounts(), u.Matches) {
+				say(u.Pos, pamstack.Warning, "no account that `getent passwd` lists has a name like %q", u.Name)
+			}
+		case config.UserName:
+			if _, err := nss.User(u.Name); nss.IsUnknown(err) {
+				say(u.Pos, pamstack.Warning, "there is no account %q%s", u.Name, groupMeant(u.Name))
+			}
+		}
+	}
+	return out
+}
+
+// groupMeant is a hint for the name of an account that does not exist: perhaps a
+// group has it.
+func groupMeant(name string) string {
+	if _, err := nss.Group(name); err == nil {
+		return fmt.Sprintf(", but a group of that name: did you mean %q?", "@"+name)
+	}
+	return meant(name, accounts(), "")
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"pam_polyinst/cmd/polyinst/internal/pamstack"
+	"pam_polyinst/internal/core/config"
+	"pam_polyinst/internal/core/shellword"
+	"pam_polyinst/internal/kernel/mntns"
+)
+
+// checkPAM judges the stacks of a directory.
+func checkPAM(c *config.Config, main, dir string) ([]remark, error) {
+	stacks, err := readStacks(dir)
+	if err != nil {
+		return nil, err
+	}
+	return checkStacks(c, main, dir, stacks), nil
+}
+
+// checkAround says by which stacks of this machine users go around what their
+// sessions are to see; with --pam that is said of each stack.
+func checkAround(c *config.Config, main string) []remark {
+	stacks, err := readStacks(pamDir)
+	if err != nil {
+		return nil // no PAM: nobody has a session
+	}
+	return remarks(pamstack.Around(pamstack.Machine{Stacks: stacks, Config: c, Main: main, Units: unitsWithPAM()}))
+}
+
+// checkStacks judges stacks, which are those of a directory or are to be.
+func checkStacks(c *config.Config, main, dir string, stacks pamstack.Dir) []remark {
+	m := pamstack.Machine{Stacks: stacks, Config: c, Main: main,
+		Krb5:   readGlobs("/etc/krb5.conf", "/etc/krb5.conf.d/*"),
+		Limits: readGlobs("/etc/security/limits.conf", "/etc/security/limits.d/*.conf"),
+		Load:   loadProblem, Conf: confProblem}
+	if caps, err := mntns.OwnCapabilities(); err == nil && os.Geteuid() == 0 {
+		m.Confined = !caps.SysResource
+	}
+	if filepath.Clean(dir) == pamDir { // they use this machine's own stacks
+		m.Units, m.Daemons = unitsWithPAM(), daemonFiles()
+	}
+	return append(remarks(pamstack.Check(m)), checkRescueOfLines(stacks)...)
+}
+
+// checkRescueOfLines looks up whom rescue= names in our lines.
+func checkRescueOfLines(stacks pamstack.Dir) []remark {
+	var out []remark
+	seen := map[pamstack.Pos]bool{}
+	for _, service := range pamstack.Services(stacks) {
+		entry, _, _ := stacks.SessionLine(service)
+		args, err := config.ParseArgs(entry.Args)
+		if err != nil || seen[entry.Pos] {
+			continue // an error is said of the line itself
+		}
+		seen[entry.Pos] = true
+		for _, r := range checkList(nil, args.Rescue, pamstack.Warning, "nobody is rescued by it") {
+			r.File, r.Line, r.Column = entry.Pos.File, entry.Pos.Line, 1
+			r.Message, r.service = "rescue=: "+r.Message, service
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// confProblem says why no session can be opened with a main file; empty where
+// nothing speaks against it.
+func confProblem(path string) string {
+	_, _, problems, err := read(path, true)
+	switch {
+	case err != nil:
+		return err.Error()
+	case len(problems) > 0:
+		return fmt.Sprintf("%v (`polyinst check %s` shows all)", problems[0], shellword.Quote(path))
+	}
+	return ""
+}

@@ -1,0 +1,350 @@
+package dirfd
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"pam_polyinst/internal/kernel/nstest"
+)
+
+// Bounds and conditions that no other test of the walk notices.
+
+// descriptors counts the open descriptors of this process.
+func descriptors(t *testing.T) int {
+	t.Helper()
+	names, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(names)
+}
+
+// However a walk ends, no handle is left but those that it hands out.
+func TestWalkKeepsNoHandle(t *testing.T) {
+	dir := nstest.Dir(t)
+	nstest.Tree(t, dir, "d 0755 0 a", "d 0755 0 a/b", "d 0755 0 over", "f 0644 0 a/file", "l 0 link a/b", "l 0 loop loop",
+		"l 1001 userlink a", "l 0 absolute "+dir+"/a/b")
+	public, err := Walk(dir+"/a/b", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	over, err := Walk(dir+"/over", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer public.Close()
+	defer over.Close()
+	for _, path := range []string{"/a/b", "/a/../a/./b", "/link", "/absolute", "/missing", "/missing/x", "/a/file", "/a/file/x", "/loop",
+		"/userlink", "/../../../.."} {
+		for _, view := range []View{nil, {public.Stat.Spot(): {Dir: over.Dir}}} {
+			before := descriptors(t)
+			for range 10 {
+				way, err := Walk(dir+path, view)
+				if err == nil {
+					way.Close()
+				}
+				file, err := WalkFile(dir + path)
+				if err == nil {
+					file.Close()
+				}
+			}
+			if after := descriptors(t); after != before {
+				t.Errorf("%s: %d descriptors, %d before", path, after, before)
+			}
+		}
+	}
+}
+
+func TestWalkOfOddPaths(t *testing.T) {
+	dir := nstest.Dir(t)
+	nstest.Tree(t, dir, "d 0755 0 a", "f 0644 0 a/file")
+	for path, want := range map[string]string{
+		"mnt":                               "not an absolute path",
+		"":                                  "not an absolute path",
+		"/":                                 "is the root directory",
+		"/..":                               "is the root directory",
+		"/mnt/..":                           "is the root directory",
+		"/mnt":                              "/mnt named mnt",
+		"/../../mnt":                        "/mnt named mnt",
+		dir + "/./a//.":                     dir + "/a named a",
+		strings.TrimPrefix(dir, "/") + "/a": "not an absolute path",
+	} {
+		way, err := Walk(path, nil)
+		got := way.Dir.Path() + " named " + way.Name
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%q: %s, want %s", path, got, want)
+		}
+		way.Close()
+	}
+	file, err := WalkFile(dir + "/a/file")
+	if err != nil || !file.Stat.IsRegular() || file.Name != "file" || file.Parent.Path() != dir+"/a" {
+		t.Errorf("a file: %+v, %v", file, err)
+	}
+	file.Close()
+}
+
+// Each of the bits that let others write counts, and the first such directory is
+// the one that is named.
+func TestWalkJudgesEachBit(t *testing.T) {
+	dir := nstest.Dir(t)
+	nstest.Tree(t, dir,
+		"d 0720 0 group", "d 0755 0 group/x", "d 0755 1001 group/users",
+		"d 0702 0 others", "d 0755 0 others/x",
+		"d 1720 0 stickygroup", "d 0755 1001 stickygroup/users", "d 0755 0 stickygroup/x",
+		"d 1702 0 stickyothers", "d 0755 1001 stickyothers/users",
+		"d 1755 0 stickyclosed", "d 0755 1001 stickyclosed/users",
+		"d 0702 0 others/first", "d 0702 0 others/first/second", "d 0755 0 others/first/second/x",
+	)
+	for path, want := range map[string]string{
+		"group/x":               "group/x exposed by group, swaps group of 0 and others",
+		"group/users":           "group/users exposed by group, swaps group of 0 and others",
+		"others/x":              "others/x exposed by others, swaps others of 0 and others",
+		"stickygroup/users":     "stickygroup/users exposed by stickygroup, swaps stickygroup of 1001",
+		"stickygroup/x":         "stickygroup/x exposed by stickygroup",
+		"stickyothers/users":    "stickyothers/users exposed by stickyothers, swaps stickyothers of 1001",
+		"stickyclosed/users":    "stickyclosed/users",
+		"others/first/second/x": "others/first/second/x exposed by others, swaps others of 0 and others, swaps others/first of 0 and others, swaps others/first/second of 0 and others",
+	} {
+		if got := describe(dir, path); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
+// As many links as the kernel follows, and not one more.
+func TestWalkFollowsFortyLinks(t *testing.T) {
+	dir := nstest.Dir(t)
+	nstest.Tree(t, dir, "d 0755 0 end", "l 0 l1 end")
+	for i := 2; i <= maxSymlinks+1; i++ {
+		nstest.Tree(t, dir, fmt.Sprintf("l 0 l%d l%d", i, i-1))
+	}
+	way, err := Walk(fmt.Sprintf("%s/l%d", dir, maxSymlinks), nil)
+	if err != nil || way.Name != "end" {
+		t.Errorf("%d links: %v", maxSymlinks, err)
+	}
+	way.Close()
+	if _, err := Walk(fmt.Sprintf("%s/l%d", dir, maxSymlinks+1), nil); !errors.Is(err, unix.ELOOP) {
+		t.Errorf("%d links: %v", maxSymlinks+1, err)
+	}
+}
+
+// A tree is removed however deep it is, by a process that may have few
+// descriptors open.
+func TestRemoveTreeOfAnyDepth(t *testing.T) {
+	dir := nstest.Dir(t)
+	nstest.Tree(t, dir, "d 0755 0 top", "f 0644 0 top/.lifted.1")
+	at, err := unix.Open(dir+"/top", unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = unix.Close(deep(t, at, 5000)) // deeper than a path can be long
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 512, Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) }()
+	parent, err := Walk(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer parent.Close()
+	before := descriptors(t)
+	removed := 0
+	if err := parent.Dir.RemoveTree("top", func() { removed++ }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir + "/top"); !os.IsNotExist(err) {
+		t.Error("it is still there:", err)
+	}
+	if after := descriptors(t); after != before || removed < 5000 {
+		t.Errorf("%d descriptors, %d before; %d removed", after, before, removed)
+	}
+}
+
+// deep makes a chain of directories below an open one, which it closes, and
+// returns the last.
+func deep(t *testing.T, at, levels int) int {
+	t.Helper()
+	for range levels {
+		if err := unix.Mkdirat(at, "d", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		next, err := unix.Openat(at, "d", unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = unix.Close(at)
+		at = next
+	}
+	return at
+}
+
+// More directories than a filesystem without dates is dug out of, all just too
+// deep: one removal is enough.
+func TestRemoveTreeOfManyDeepDirectories(t *testing.T) {
+	dir := nstest.Dir(t)
+	nstest.Tree(t, dir, "d 0755 0 top")
+	at, err := unix.Open(dir+"/top", unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at = deep(t, at, maxDepth)
+	const many = maxLifts + 50
+	for i := range many {
+		if err := unix.Mkdirat(at, fmt.Sprint(i), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = unix.Close(at)
+	removed := 0
+	if err := open(t, dir).RemoveTree("top", func() { removed++ }); err != nil {
+		t.Fatal(err)
+	}
+	if removed != many+maxDepth+1 {
+		t.Errorf("told of %d entries, not %d", removed, many+maxDepth+1)
+	}
+}
+
+// Where nothing can be lifted, the removal says so, removes the rest and ends.
+func TestRemoveTreeThatCannotBeLifted(t *testing.T) {
+	dir := nstest.Dir(t)
+	nstest.Tree(t, dir, "d 0755 0 top", "d 0755 0 top/other")
+	at, err := unix.Open(dir+"/top", unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = unix.Close(deep(t, at, maxDepth+50))
+	d := open(t, dir)
+	withoutRenames(t, func() { err = d.RemoveTree("top", nil) })
+	if !errors.Is(err, unix.EXDEV) {
+		t.Errorf("it says %v", err)
+	}
+	if _, err := os.Stat(dir + "/top/other"); !os.IsNotExist(err) {
+		t.Error("what lies beside it is still there:", err)
+	}
+	if err := d.RemoveTree("top", nil); err != nil {
+		t.Error("when it can be:", err)
+	}
+}
+
+// Where it cannot be told what was made meanwhile, there is an end to what is lifted.
+func TestRemoveTreeLiftsWithinBounds(t *testing.T) {
+	dir := nstest.Dir(t)
+	nstest.Tree(t, dir, "d 0755 0 a", "d 0755 0 b")
+	d := open(t, dir)
+	r := removal{undated: maxLifts - 1}
+	if err := r.lift(d, "a", d, false); err != nil || r.lifts != 1 {
+		t.Errorf("the last one: %v", err)
+	}
+	if err := r.lift(d, "b", d, false); !IsTooDeep(err) || r.lifts != 1 {
+		t.Errorf("one more: %v", err)
+	}
+	if err := r.lift(d, "b", d, true); err != nil {
+		t.Errorf("one whose time of birth is known: %v", err)
+	}
+}
+
+// withoutRenames does something on a thread whose renames fail with EXDEV.
+func withoutRenames(t *testing.T, do func()) {
+	t.Helper()
+	code := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // seccomp_data's first word: the number
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: unix.SYS_RENAMEAT2},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EXDEV)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with this
+		err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0)
+		if err == nil {
+			do()
+		}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Fatal("seccomp:", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it does not end")
+	}
+}
+
+// Who holds a directory of the tree and goes on making others in it is not
+// waited for: the removal ends, says so, and the next one finishes.
+func TestRemoveTreeThatIsStillMade(t *testing.T) {
+	for name, levels := range map[string]int{"near": 3, "deep": maxDepth + 50} {
+		t.Run(name, func(t *testing.T) {
+			dir := nstest.Dir(t)
+			nstest.Tree(t, dir, "d 0755 0 top", "d 0755 0 top/other")
+			at, err := unix.Open(dir+"/top", unix.O_PATH|unix.O_CLOEXEC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range levels {
+				// one of the files goes before the directory, in whichever order they are read
+				file(t, at, "a")
+				next := deep(t, dup(t, at), 1)
+				file(t, at, "z")
+				_ = unix.Close(at)
+				at = next
+			}
+			made := 0
+			const tooMany = 20_000 // in a tick of the clock that dates files there are fewer
+			grow := func() {       // two for each that is removed, deeper and deeper
+				if made < tooMany && unix.Mkdirat(at, fmt.Sprint("x", made), 0o755) == nil {
+					made++
+					at = deep(t, at, 1)
+				}
+			}
+			grow()
+			d := open(t, dir)
+			err = d.RemoveTree("top", grow)
+			if made < 2 {
+				t.Fatal("nobody made anything")
+			}
+			if made == tooMany {
+				t.Error("it went on for as long as somebody made more")
+			} else if err != nil && !IsStillMade(err) {
+				t.Errorf("it says %v", err)
+			}
+			_ = unix.Close(at)
+			if err := d.RemoveTree("top", nil); err != nil {
+				t.Error("when nobody makes more:", err)
+			}
+		})
+	}
+}
+
+func file(t *testing.T, at int, name string) {
+	t.Helper()
+	if err := unix.Mknodat(at, name, unix.S_IFREG, 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func dup(t *testing.T, fd int) int {
+	t.Helper()
+	second, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return second
+}

@@ -1,0 +1,131 @@
+// Package lsm asks Smack and AppArmor which context this thread has. Each has
+// files of its own in /proc/thread-self/attr, so that it does not matter whose
+// attr/current is (proc_pid_attr(5); the kernel's
+// Documentation/admin-guide/LSM). A module that is not active answers EINVAL,
+// and one that the kernel has not got has no file. SELinux is asked by
+// selinuxfs.
+//
+// It is one of the kernel packages, which alone make system calls. Attributes
+// belong to threads: the caller must be locked to its own, as a call from C is.
+package lsm
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// The extended attributes that hold a file's Smack label, and whether what is
+// made in a directory gets the directory's label. Their values have no NUL at
+// the end.
+const (
+	XattrSmack          = "security.SMACK64"
+	XattrSmackTransmute = "security.SMACK64TRANSMUTE"
+	// SmackTransmutes is the one value of XattrSmackTransmute.
+	SmackTransmutes = "TRUE"
+)
+
+// attrDir is where the attributes of the calling thread are.
+const attrDir = "/proc/thread-self/attr/"
+
+// answerMax is more than any answer: the kernel gives no more than a page of an
+// AppArmor profile's name, and of a Smack label 255 bytes.
+const answerMax = 1 << 16
+
+// Profile is an AppArmor profile, a hat or a stack of them.
+type Profile struct {
+	Name string // as the kernel writes it; "unconfined" where there is none
+	Mode string // "enforce", "complain", "mixed" ...; empty where there is none
+}
+
+// Confined reports whether there is a profile at all.
+func (p Profile) Confined() bool { return p.Name != "" && p.Name != "unconfined" }
+
+// Enforced reports whether its denials are carried out.
+func (p Profile) Enforced() bool {
+	return p.Confined() && p.Mode != "complain" && p.Mode != "unconfined"
+}
+
+// Smack is the label of this thread; active is false where Smack is not.
+func Smack() (label string, active bool, err error) { return read(attrDir + "smack/current") }
+
+// AppArmor is the profile of this thread; active is false where AppArmor is not.
+func AppArmor() (p Profile, active bool, err error) {
+	text, active, err := read(attrDir + "apparmor/current")
+	return parseProfile(text), active, err
+}
+
+// AppArmorExec is the profile that this process will have after its next
+// execve(2), as a host may ask for the session (aa_change_onexec(2)); waiting
+// is false where none was asked for. A forked child has that of its parent.
+func AppArmorExec() (p Profile, waiting bool, err error) {
+	text, waiting, err := read(attrDir + "apparmor/exec")
+	return parseProfile(text), waiting, err
+}
+
+// StayInProfile takes back what the host asked of AppArmor for its next
+// execve(2), and this process has inherited: it will go on in the profile that
+// it has. Unlike SELinux's, such a wish can only be replaced by another.
+func StayInProfile() error {
+	_, waiting, err := AppArmorExec()
+	if err != nil || !waiting {
+		return err
+	}
+	p, _, err := AppArmor()
+	if err != nil {
+		return err
+	}
+	const path = attrDir + "apparmor/exec"
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	defer unix.Close(fd)
+	if _, err := unix.Write(fd, []byte("exec "+p.Name)); err != nil {
+		return fmt.Errorf("write %s: stay in the profile %q: %w", path, p.Name, err)
+	}
+	return nil
+}
+
+// parseProfile takes "NAME (MODE)" apart. A name may end as a mode does, but
+// behind each name that has one stands its mode.
+func parseProfile(text string) Profile {
+	i := strings.LastIndex(text, " (")
+	if i < 0 || !strings.HasSuffix(text, ")") {
+		return Profile{Name: text}
+	}
+	return Profile{Name: text[:i], Mode: text[i+2 : len(text)-1]}
+}
+
+// read reads a whole attribute, without the newline or NUL that may end it.
+// there is false where no module answers.
+func read(path string) (text string, there bool, err error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("open %s: %w", path, err)
+	}
+	defer unix.Close(fd)
+	var all []byte
+	buf := make([]byte, 4096)
+	for {
+		n, err := unix.Read(fd, buf)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EINVAL):
+			return "", false, nil
+		case err != nil:
+			return "", false, fmt.Errorf("read %s: %w", path, err)
+		case n == 0:
+			return strings.TrimRight(string(all), "\x00\n"), true, nil
+		}
+		if all = append(all, buf[:n]...); len(all) > answerMax {
+			return "", false, fmt.Errorf("read %s: more than %d bytes", path, answerMax)
+		}
+	}
+}

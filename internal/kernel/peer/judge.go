@@ -1,0 +1,227 @@
+package peer
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"pam_polyinst/internal/kernel/audit"
+	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/mntns"
+	"pam_polyinst/internal/kernel/procfs"
+)
+
+// Own is what of this process a host is compared with. It is asked once: a worker
+// that is not what it was ends.
+type Own struct {
+	status     map[string]string
+	namespaces map[string]string
+}
+
+// NewOwn asks it.
+func NewOwn() (Own, error) {
+	status, err := procfs.Read(unix.AT_FDCWD, "/proc/self/status")
+	if err != nil {
+		return Own{}, err
+	}
+	o := Own{status: fields(status), namespaces: map[string]string{}}
+	for _, kind := range compared {
+		o.namespaces[kind], err = procfs.Link(unix.AT_FDCWD, "/proc/self/ns/"+kind)
+		if err != nil && !errors.Is(err, unix.ENOENT) {
+			return Own{}, err
+		}
+	}
+	return o, nil
+}
+
+// compared are the kinds of namespaces that a host shares with this process: all but
+// the mount namespace, which is entered.
+var compared = []string{"user", "pid", "pid_for_children", "net", "ipc", "uts", "time"}
+
+// Claim is what the question says of the host.
+type Claim struct {
+	PID, TID int
+	RealUID  uint32
+	NS       mntns.ID
+}
+
+// Judge looks at the host's thread. It is served only if a worker that it forked
+// would be what this one is: the kernel says so of each thing in which the two could
+// differ. An error says why not.
+func (h *Host) Judge(claim Claim, own Own) error {
+	if claim.PID != h.pid {
+		return fmt.Errorf("the host calls itself process %d, and is %d here", claim.PID, h.pid)
+	}
+	path := fmt.Sprintf("/proc/%d/task/%d", claim.PID, claim.TID)
+	var err error
+	if h.proc, err = unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	if err := h.judgeStatus(claim, own.status); err != nil {
+		return err
+	}
+	if err := h.judgeNamespaces(own.namespaces); err != nil {
+		return err
+	}
+	if err := h.judgeLabels(); err != nil {
+		return err
+	}
+	if err := h.place(claim); err != nil {
+		return err
+	}
+	h.login = h.audits()
+	h.exe, _ = h.link("exe")
+	// alive: all that was read is the host's
+	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(h.pidfd), Events: unix.POLLIN}}, 0); err != nil || n != 0 {
+		return errors.New("the host has ended")
+	}
+	return nil
+}
+
+// judgeStatus judges what proc_pid_status(5) says.
+func (h *Host) judgeStatus(claim Claim, ours map[string]string) error {
+	text, err := h.read("status")
+	if err != nil {
+		return err
+	}
+	theirs := fields(text)
+	ids := strings.Fields(theirs["Uid"])
+	switch {
+	case theirs["Tgid"] != strconv.Itoa(h.pid):
+		return fmt.Errorf("thread %d is not the host's", claim.TID)
+	case theirs["TracerPid"] != "0":
+		return errors.New("the host is traced")
+	case len(ids) != 4 || ids[0] != strconv.FormatUint(uint64(claim.RealUID), 10) || ids[1] != "0":
+		return fmt.Errorf("the host's uids are %v, and its question says %d", ids, claim.RealUID)
+	}
+	for _, name := range []string{"NoNewPrivs", "Seccomp", "Seccomp_filters"} {
+		if theirs[name] != ours[name] && theirs[name] != "0" {
+			return fmt.Errorf("the host is restricted: %s %s", name, theirs[name])
+		}
+	}
+	has, err1 := strconv.ParseUint(theirs["CapEff"], 16, 64)
+	want, err2 := strconv.ParseUint(ours["CapEff"], 16, 64)
+	if err := errors.Join(err1, err2); err != nil {
+		return fmt.Errorf("capabilities: %w", err)
+	}
+	if missing := want &^ has; missing != 0 {
+		return fmt.Errorf("the host lacks capabilities that this worker has (%#x)", missing)
+	}
+	h.caps = mntns.CapabilitiesOf(has)
+	return nil
+}
+
+// fields are the lines "name:\tvalue".
+func fields(text string) map[string]string {
+	m := map[string]string{}
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(line, ":")
+		m[name] = strings.TrimSpace(value)
+	}
+	return m
+}
+
+// judgeNamespaces wants the host in the very namespaces of this process. A kind that
+// the kernel has not got is missing of both.
+func (h *Host) judgeNamespaces(own map[string]string) error {
+	for _, kind := range compared {
+		theirs, err := h.link("ns/" + kind)
+		if err != nil && !errors.Is(err, unix.ENOENT) {
+			return err
+		}
+		if theirs != own[kind] {
+			return fmt.Errorf("the host is in another namespace: %s, not %s", theirs, own[kind])
+		}
+	}
+	return nil
+}
+
+// judgeLabels turns down a host of which a security module knows more than of this
+// process: SELinux and Smack label what is made by who makes it, and AppArmor
+// confines programs. Where AppArmor is active, the host is unconfined, as this
+// process is, and has asked for nothing else for its next execve.
+func (h *Host) judgeLabels() error {
+	if smack, err := h.attribute("smack/current"); err != nil || smack != "" {
+		return errors.Join(errors.New("the security module Smack is active"), err)
+	}
+	current, err := h.attribute("apparmor/current")
+	if err != nil {
+		return err
+	}
+	if current == "" { // AppArmor is not active: then it may be SELinux's
+		label, err := h.attribute("current")
+		if err != nil || label != "" {
+			return errors.Join(fmt.Errorf("the host has the context %q", label), err)
+		}
+		return nil
+	}
+	exec, err := h.attribute("apparmor/exec")
+	if err != nil || exec != "" || current != "unconfined" {
+		return errors.Join(fmt.Errorf("AppArmor: the host is %q, and %q after its next execve", current, exec), err)
+	}
+	return nil
+}
+
+// attribute is empty where no module answers.
+func (h *Host) attribute(name string) (string, error) {
+	text, err := h.read("attr/" + name)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) {
+		return "", nil
+	}
+	return strings.TrimRight(text, "\x00\n"), err
+}
+
+// place opens the host's mount namespace, root and working directory. No
+// filesystem is asked.
+func (h *Host) place(claim Claim) error {
+	fd, err := unix.Openat(h.proc, "ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open ns/mnt: %w", err)
+	}
+	if h.ns, err = mntns.FromFD(fd); err != nil {
+		_ = unix.Close(fd)
+		return err
+	}
+	if same, err := h.ns.SameUserNamespace(); err != nil || !same {
+		return errors.Join(errors.New("the host's mount namespace belongs to another user namespace"), err)
+	}
+	if claim.NS != 0 && claim.NS != h.ns.ID {
+		return fmt.Errorf("the host calls its namespace mnt:[%d], and it is mnt:[%d]", claim.NS, h.ns.ID)
+	}
+	if h.root, err = h.open("root"); err != nil {
+		return err
+	}
+	h.cwd, err = h.open("cwd")
+	return err
+}
+
+func (h *Host) open(name string) (dirfd.Dir, error) {
+	fd, err := unix.Openat(h.proc, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return dirfd.Dir{}, fmt.Errorf("open %s of the host: %w", name, err)
+	}
+	return dirfd.FromFD(fd, name), nil
+}
+
+// audits is what proc_pid_loginuid(5) says; a kernel without auditing has no such
+// files.
+func (h *Host) audits() audit.Login {
+	uid, err1 := h.number("loginuid")
+	session, err2 := h.number("sessionid")
+	if err1 != nil || err2 != nil {
+		return audit.Login{}
+	}
+	return audit.Login{Known: true, UID: uid, Session: session}
+}
+
+func (h *Host) number(name string) (uint32, error) {
+	text, err := h.read(name)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseUint(strings.TrimSpace(text), 10, 32)
+	return uint32(n), err
+}

@@ -1,0 +1,99 @@
+package projquota
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"pam_polyinst/internal/kernel/dirfd"
+)
+
+// maxDepth bounds a tree: each level holds one descriptor.
+const maxDepth = 2000
+
+// ErrTooMany says that a tree has more entries than were allowed.
+var ErrTooMany = errors.New("too many files")
+
+// SetTree makes a directory and all that is in it belong to a project. It goes
+// by handle, follows no link and crosses into no other mount. Each directory
+// comes before what is in it, so that what somebody makes meanwhile is of the
+// project, too; the outermost one comes last, and says that all is done: a run
+// that was cut short leaves it as it was. Only directories and regular files
+// can be opened for that; others keep the project that they have.
+//
+// With max above 0, a tree with more entries is ErrTooMany.
+func SetTree(d dirfd.Dir, id uint32, max int) error {
+	t := tree{id: id, left: max, bounded: max > 0}
+	if err := t.entries(d, 0); err != nil {
+		return err
+	}
+	if err := SetProject(d, id, true); err != nil {
+		return err
+	}
+	// what was made in it before that, and after the first look
+	t.left = max
+	return t.entries(d, 0)
+}
+
+type tree struct {
+	id      uint32
+	left    int
+	bounded bool
+}
+
+func (t *tree) entries(d dirfd.Dir, depth int) error {
+	if depth > maxDepth {
+		return fmt.Errorf("set project of %s: deeper than %d directories", d.Path(), maxDepth)
+	}
+	names, err := d.Names()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if t.left--; t.bounded && t.left < 0 {
+			return ErrTooMany
+		}
+		// a name that is gone by now is nobody's
+		if err := t.entry(d, name, depth); err != nil && !dirfd.IsNotExist(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tree) entry(d dirfd.Dir, name string, depth int) error {
+	e, err := d.LookupHere(name)
+	if dirfd.IsOtherMount(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	st, err := e.Stat()
+	switch {
+	case err != nil:
+		return err
+	case st.IsDir():
+		if err := SetProject(e, t.id, true); err != nil {
+			return err
+		}
+		return t.entries(e, depth+1)
+	case st.IsRegular():
+		return t.file(d, name)
+	}
+	return nil
+}
+
+func (t *tree) file(d dirfd.Dir, name string) error {
+	f, err := d.OpenFile(name)
+	if errors.Is(err, unix.EAGAIN) {
+		return nil // somebody holds a lease on it (fcntl(2)), and is not waited for
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return setProject(f.FD(), d.Path()+"/"+name, t.id, false)
+}

@@ -1,0 +1,197 @@
+// Package selinuxfs asks the loaded SELinux policy: one write and one read on
+// the files of /sys/fs/selinux (the kernel's Documentation and
+// security/selinux/selinuxfs.c), and the attributes of this thread in
+// /proc/thread-self/attr (proc_pid_attr(5)).
+//
+// It is one of the kernel packages, which alone make system calls. Attributes
+// belong to threads: the caller must be locked to its own, as a call from C is.
+package selinuxfs
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	mount = "/sys/fs/selinux"
+	magic = 0xf97cff8c // SELINUX_MAGIC of linux/magic.h
+	// answerMax is the longest answer: a context of many categories has more
+	// than 255 bytes, and never more than a page.
+	answerMax = 4096
+)
+
+// XattrLabel is the extended attribute that holds a file's context.
+const XattrLabel = "security.selinux"
+
+// Active reports whether SELinux is on: its filesystem is there and a policy is
+// loaded.
+func Active() bool {
+	var st unix.Statfs_t
+	if err := unix.Statfs(mount, &st); err != nil || uint32(st.Type) != magic {
+		return false
+	}
+	current, err := Current()
+	return err == nil && current != "kernel"
+}
+
+// Enforcing reports whether denials are carried out.
+func Enforcing() bool {
+	v, err := read(mount + "/enforce")
+	return err == nil && v == "1"
+}
+
+// MLS reports whether the policy knows levels.
+func MLS() bool {
+	v, err := read(mount + "/mls")
+	return err == nil && v == "1"
+}
+
+// Boolean is the current value of a policy boolean; known is false where the
+// policy has none of this name.
+func Boolean(name string) (on, known bool) {
+	v, err := read(mount + "/booleans/" + name)
+	if err != nil {
+		return false, false
+	}
+	return strings.HasPrefix(v, "1"), true
+}
+
+// Current is the context of this process.
+func Current() (string, error) { return read("/proc/thread-self/attr/current") }
+
+// Exec is the context that this process will have after its next execve(2), as
+// pam_selinux sets it for the session; empty where none is set. A forked child
+// has that of its parent.
+func Exec() (string, error) { return read("/proc/thread-self/attr/exec") }
+
+// SetFSCreate sets the context that files made by this thread get, until it is
+// set to the empty string again: setfscreatecon(3).
+func SetFSCreate(context string) error {
+	const path = "/proc/thread-self/attr/fscreate"
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	defer unix.Close(fd)
+	if context == "" {
+		context = "\n" // a write of nothing would be no write
+	}
+	if _, err := unix.Write(fd, []byte(context)); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// Member is the context that the policy wants for the member directory of a
+// polyinstantiated one: security_compute_member(3).
+func Member(process, directory string) (string, error) {
+	class, err := read(mount + "/class/dir/index")
+	if err != nil {
+		return "", err
+	}
+	return ask("member", process+" "+directory+" "+class)
+}
+
+// Denies reports whether the policy denies this thread a permission on itself and
+// carries that out, so that it need not be tried, which the audit log would note. False
+// where that is not known: security_compute_av(3).
+func Denies(class, permission string) bool {
+	if !Active() || !Enforcing() {
+		return false
+	}
+	own, err := Current()
+	if err != nil {
+		return false
+	}
+	index, err := read(mount + "/class/" + class + "/index")
+	if err != nil {
+		return false
+	}
+	number, err := read(mount + "/class/" + class + "/perms/" + permission)
+	if err != nil {
+		return false
+	}
+	answer, err := ask("access", own+" "+own+" "+index)
+	if err != nil {
+		return false
+	}
+	return denied(answer, number)
+}
+
+// denied reads an answer of the file access: allowed, decided, auditallow and
+// auditdeny as sets of bits, the number of the policy, and flags, of which the first
+// says that the domain is permissive. A permission is numbered from 1.
+func denied(answer, number string) bool {
+	const permissive = 1
+	fields := strings.Fields(answer)
+	n, err := strconv.ParseUint(number, 10, 6)
+	if err != nil || n < 1 || n > 32 || len(fields) != 6 {
+		return false
+	}
+	allowed, err := strconv.ParseUint(fields[0], 16, 32)
+	if err != nil {
+		return false
+	}
+	flags, err := strconv.ParseUint(fields[5], 16, 32)
+	return err == nil && flags&permissive == 0 && allowed>>(n-1)&1 == 0
+}
+
+// Canonical is the way in which the kernel writes a context; an error if the
+// policy does not know it.
+func Canonical(context string) (string, error) { return ask("context", context+"\x00") }
+
+// ask makes a transaction: a file of selinuxfs answers by the next read what
+// was asked by a write.
+func ask(file, question string) (string, error) {
+	path := mount + "/" + file
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", fmt.Errorf("open %s: %w", path, err)
+	}
+	defer unix.Close(fd)
+	if _, err := unix.Write(fd, []byte(question)); err != nil {
+		return "", fmt.Errorf("%s: the policy does not answer for %q: %w", path, strings.TrimRight(question, "\x00"), err)
+	}
+	return readFD(fd, path)
+}
+
+func read(path string) (string, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", fmt.Errorf("open %s: %w", path, err)
+	}
+	defer unix.Close(fd)
+	return readFD(fd, path)
+}
+
+// readFD reads one answer; the kernel ends it with a NUL, a newline or nothing.
+func readFD(fd int, path string) (string, error) {
+	buf := make([]byte, answerMax)
+	for {
+		n, err := unix.Read(fd, buf)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return "", fmt.Errorf("read %s: %w", path, err)
+		}
+		return strings.TrimRight(string(buf[:n]), "\x00\n"), nil
+	}
+}
+
+// Labelled runs f, whose new files and directories get the label; an empty one
+// leaves that to the policy.
+func Labelled(label string, f func() error) error {
+	if label == "" {
+		return f()
+	}
+	if err := SetFSCreate(label); err != nil {
+		return err
+	}
+	err := f()
+	return errors.Join(err, SetFSCreate(""))
+}

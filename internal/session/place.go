@@ -1,0 +1,242 @@
+package session
+
+import (
+	"fmt"
+
+	"pam_polyinst/internal/apply"
+	"pam_polyinst/internal/core/plan"
+	"pam_polyinst/internal/kernel/audit"
+	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/mntns"
+	"pam_polyinst/internal/kernel/mountfd"
+	"pam_polyinst/internal/kernel/wire"
+	"pam_polyinst/internal/observe"
+	"pam_polyinst/internal/promise"
+	"pam_polyinst/internal/sessions/record"
+)
+
+// AboutHost is what a worker knows of its host beside what it sees where it stands
+// itself: a forked worker has that from the host (Inherited), a ready one asks the
+// kernel. Both stand in the host's namespaces, root and working directory.
+type AboutHost interface {
+	// Capabilities are those of the host's thread.
+	Capabilities() (mntns.Capabilities, error)
+	// Exe is the path of the host program.
+	Exe() string
+	// Login says in whose name the kernel's audit log has the host, where it does
+	// not say so by itself.
+	Login() audit.Login
+	// By is what of the worker the record of the session keeps.
+	By() string
+	// Ends tells somebody who outlives this process when a namespace has ended; the
+	// zero one nobody.
+	Ends() mountfd.Ends
+}
+
+// Inherited is the AboutHost of a worker that was forked from its host: all of it is
+// the worker's own. Why says why no ready worker served.
+type Inherited struct{ Why string }
+
+// Capabilities implements AboutHost.
+func (Inherited) Capabilities() (mntns.Capabilities, error) { return mntns.OwnCapabilities() }
+
+// Exe implements AboutHost.
+func (Inherited) Exe() string { return audit.OwnExe() }
+
+// Login implements AboutHost: the kernel stamps the worker's records, and a fork has
+// the same login.
+func (Inherited) Login() audit.Login { return audit.Login{} }
+
+// Ends implements AboutHost.
+func (Inherited) Ends() mountfd.Ends { return mountfd.Ends{} }
+
+// By implements AboutHost.
+func (i Inherited) By() string {
+	if i.Why == "" {
+		return "forked"
+	}
+	return "forked: " + i.Why
+}
+
+// place is where the host stands.
+type place struct {
+	cwd    apply.Cwd
+	root   dirfd.Dir // of the host, where it is in a chroot
+	chroot bool      // the host's root is not that of its namespace
+	rooted bool      // GoToRoot was possible
+	ns     mntns.ID
+	here   mntns.Identity // of that namespace
+	store  record.Store
+	own    *record.Record // of the namespace that the host is in, if it is ours
+}
+
+// lookAround notes where the host is: its working directory, its root, its
+// namespace and what we know of that. Nothing is changed but where this process
+// stands, in between. What cannot be told in a chroot without CAP_SYS_CHROOT is
+// left open.
+func (c *call) lookAround() *plan.Refusal {
+	var err error
+	c.cwd = apply.LookAtCwd()
+	if c.root, err = dirfd.Root(); err != nil {
+		return hostFault(err)
+	}
+	before, err := c.root.Stat()
+	if err != nil {
+		return hostFault(err)
+	}
+	err = mntns.GoToRoot()
+	if c.rooted = err == nil; !c.rooted && !dirfd.IsDenied(err) {
+		return hostFault(err) // not a right that is missing: another way would not do better
+	}
+	root, err := dirfd.Root()
+	if err != nil {
+		return hostFault(err)
+	}
+	defer root.Close()
+	after, err := root.Stat()
+	if err != nil {
+		return hostFault(err)
+	}
+	c.chroot = before.ID != after.ID || before.MountID != after.MountID
+	if c.ns, err = mntns.OwnID(); err != nil {
+		return hostFault(fmt.Errorf("%w (is /proc mounted?)", err))
+	}
+	c.here = mntns.Identify(c.ns, after)
+	if c.store, err = record.Open(); err != nil {
+		if r := c.unrecorded(err); r != nil {
+			return r
+		}
+	}
+	if r := c.backToChroot(); r != nil {
+		return r
+	}
+	return c.readRecord()
+}
+
+// backToChroot goes back below the host's root, where it was not the
+// namespace's.
+func (c *call) backToChroot() *plan.Refusal {
+	if !c.chroot {
+		return nil
+	}
+	if err := mntns.Chroot(c.root); err != nil {
+		return hostFault(err)
+	}
+	return nil
+}
+
+// readRecord finds out whether the namespace that the host is in, or was in
+// before it unshared itself, is ours.
+func (c *call) readRecord() *plan.Refusal {
+	if !c.store.IsOpen() {
+		return nil
+	}
+	if c.req.InPlace {
+		// a copy of a namespace has other mounts than the record says
+		all, err := c.store.OfNumber(c.req.HostNS)
+		if err != nil {
+			return c.unrecorded(err)
+		}
+		for i := range all {
+			if all[i].ShowsInstances() && (c.own == nil || c.own.Opened < all[i].Opened) {
+				c.own = &all[i]
+			}
+		}
+		return nil
+	}
+	var err error
+	if c.own, err = c.store.Of(c.here); err != nil {
+		return c.unrecorded(err)
+	}
+	return nil
+}
+
+// unrecorded judges records that cannot be read or written. Where SELinux
+// denies that to this program, a session is none the less possible: what is
+// lost is told.
+func (c *call) unrecorded(err error) *plan.Refusal {
+	// asked now: the mode may have changed since the session's context was read
+	if !dirfd.IsDenied(err) || !observe.SELinuxActive() {
+		return c.recordFault(err)
+	}
+	c.store.Close()
+	c.host.Log(wire.Warning, fmt.Sprintf("SELinux denies this program the records of sessions (%v): nested sessions are built on the view that they are in, tmpdir instances wait for `polyinst gc`; the policy module in dist/selinux permits them", err))
+	return nil
+}
+
+// recordFault is a refusal because of the records.
+func (c *call) recordFault(err error) *plan.Refusal {
+	return hostFault(fmt.Errorf("the records of sessions: %w", err))
+}
+
+// facts is where the host stands, for the decision which way to go.
+func (c *call) facts() plan.Place {
+	at := plan.Place{InPlace: c.req.InPlace, Kernel: c.Possible()}
+	if !c.req.InPlace {
+		at.Joins, at.Host = c.joinable()
+	}
+	if c.own == nil || c.req.InPlace {
+		return at
+	}
+	at.Around = c.Around(*c.own)
+	if c.Selection.Base(c.Nested()) == plan.HostView {
+		c.hostView = promise.OpenHostView(*c.own, at.Around)
+	}
+	return at
+}
+
+// joinable reports whether the host may join the worker's namespace, before
+// anything is made: setns(2) wants CAP_SYS_ADMIN and CAP_SYS_CHROOT, and for a
+// pidfd the right to trace the worker, which a host with another real uid has
+// by CAP_SYS_PTRACE only. A chrooted host would lose its root.
+func (c *call) joinable() (bool, *plan.Refusal) {
+	caps, err := c.of.Capabilities()
+	if err != nil {
+		return false, hostFault(err)
+	}
+	if !caps.SysAdmin {
+		r := hostFault(fmt.Errorf("the host lacks CAP_SYS_ADMIN, which a mount namespace needs"))
+		if hint := observe.DeniedHint(); hint != "" && c.Security().Module == plan.AppArmor {
+			r.Reason += "; " + hint // a profile takes capabilities away
+		}
+		return false, r
+	}
+	return caps.SysChroot && c.rooted && !c.chroot && (c.req.HostUID == 0 || caps.SysPtrace), nil
+}
+
+// origin is the view that the outermost session was, or is, built from.
+func (c *call) origin() mntns.ID {
+	switch {
+	case c.own != nil:
+		return c.own.Host
+	case c.req.InPlace:
+		return c.req.HostNS
+	}
+	return c.ns
+}
+
+// builtFrom is the mount namespace of which the session's is a copy.
+func (c *call) builtFrom() mntns.ID {
+	switch {
+	case c.entered:
+		return c.own.Host
+	case c.req.InPlace:
+		return c.req.HostNS
+	}
+	return c.ns
+}
+
+// identity is that of the namespace that this process is in, at its root.
+func identity() (mntns.Identity, error) {
+	root, err := dirfd.Root()
+	if err != nil {
+		return mntns.Identity{}, err
+	}
+	defer root.Close()
+	st, err := root.Stat()
+	if err != nil {
+		return mntns.Identity{}, err
+	}
+	id, err := mntns.OwnID()
+	return mntns.Identify(id, st), err
+}

@@ -1,0 +1,87 @@
+/* The way to a ready worker (`polyinst serve`), which holds the same conversation as
+ * a forked one. Whatever is not as it must be, the host forks. */
+#define _GNU_SOURCE
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "edge.h"
+
+/* The Makefile's; without it no worker is of this build. */
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x)
+
+/* Reports whether there is a socket that nobody but root can have put there: so of
+ * each directory on the way. A link has a mode that all may write. */
+static bool way_is_roots(void)
+{
+	static const char *const way[] = { "/", "/run", "/run/polyinst", READY_SOCKET };
+	struct stat st;
+
+	for (size_t i = 0; i < sizeof way / sizeof way[0]; i++)
+		if (lstat(way[i], &st) < 0 || st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)))
+			return false;
+	return true;
+}
+
+/* Sends a packet, with a descriptor unless that is -1. */
+bool send_with(int sock, const void *packet, size_t n, int fd)
+{
+	struct iovec iov = { (void *)packet, n };
+	union { struct cmsghdr align; char space[CMSG_SPACE(sizeof(int))]; } control = { 0 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control.space, .msg_controllen = fd < 0 ? 0 : sizeof control.space };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	if (c) {
+		*c = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof fd) };
+		memcpy(CMSG_DATA(c), &fd, sizeof fd);
+	}
+	return sendmsg(sock, &msg, MSG_NOSIGNAL) >= 0;
+}
+
+/* Waits for a worker to greet. On a busy machine this thread is late at the end of
+ * each turn, and so is a worker that comes: it is waited for as much longer. */
+static bool greets(int sock)
+{
+	const int64_t last = now_ms() + HELLO_MS;
+
+	for (int turn = 0; turn < HELLO_TURNS && now_ms() < last; turn++)
+		if (await(sock, now_ms() + HELLO_TURN_MS))
+			return true;
+	return false;
+}
+
+/* The socket of a ready worker that has been asked; -1 where there is none, and
+ * then *why says so unless this machine has none. It is waited for no longer than
+ * HELLO_MS; a full queue turns the host away at once. Who listens is root in this user
+ * namespace and pid namespace: another root has another number here, or none. */
+int ask_ready(const struct call *call, const struct request *r, struct answer *a, const char **why)
+{
+	const struct sockaddr_un to = { AF_UNIX, READY_SOCKET };
+	struct ucred who = { 0 };
+	socklen_t size = sizeof who;
+	int64_t deadline;
+	int sock = way_is_roots() ? socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0) : -1;
+
+	if (sock < 0)
+		return -1;
+	if (connect(sock, (const struct sockaddr *)&to, sizeof to) < 0)
+		*why = "no ready worker listens, or too many wait for them";
+	else if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &who, &size) < 0 || who.pid == 0 || who.uid != 0)
+		*why = "who listens for ready workers is not root here";
+	else if (!greets(sock))
+		*why = "no ready worker was free in time";
+	else if (!receive(call, sock, a, &deadline) || a->message[0] != HELLO || a->pidfd < 0)
+		*why = a->why[0] ? a->why : "the ready worker has ended";
+	else if (strcmp(a->message + 1, TEXT(POLYINST_BUILD)) != 0)
+		*why = "the ready worker is of another build";
+	else if (!send_with(sock, r->text, r->length, r->back))
+		*why = "the ready worker has ended";
+	else
+		return sock;
+	close(sock);
+	return -1;
+}

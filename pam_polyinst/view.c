@@ -1,0 +1,193 @@
+/*
+ * Where a thread of the host stands, and its ways from one view to another: into
+ * the session's namespace, into one of the host's own to be built in and back,
+ * and, for the line "close", out of the session's view and in again.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+#include <linux/magic.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <security/pam_ext.h>
+
+#include "edge.h"
+
+void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+void leave_place(struct place *p)
+{
+	close_fd(&p->ns);
+	close_fd(&p->root);
+	close_fd(&p->cwd);
+}
+
+static struct place stand_here(void)
+{
+	return (struct place){ open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC), -1, open(".", O_PATH | O_DIRECTORY | O_CLOEXEC) };
+}
+
+/* Goes there. What fails behind setns leaves the thread in the root directory of
+ * that namespace. */
+static int go_to(const struct call *call, const struct place *p)
+{
+	if (p->ns < 0 || unshare(CLONE_FS) < 0 || setns(p->ns, CLONE_NEWNS) < 0 ||
+	    (p->root >= 0 && (fchdir(p->root) < 0 || chroot(".") < 0)))
+		return -1;
+	if (p->cwd < 0 || fchdir(p->cwd) < 0)
+		pam_syslog(call->pamh, LOG_WARNING, "the working directory is now /: %m");
+	return 0;
+}
+
+/* Goes to the working directory. The worker has been in it; should it be closed
+ * to the host all the same, that is not / in silence. */
+static void stand(const struct call *call, const struct answer *a)
+{
+	if (fchdir(a->cwd) == 0)
+		return;
+	int error = errno;
+	const char *where = fchdir(a->elsewhere) == 0 ? "an empty directory" : chdir("/") == 0 ? "/" : "it all the same";
+	pam_syslog(call->pamh, LOG_WARNING, "the working directory cannot be entered, and this session stands in %s: %s", where, strerror(error));
+}
+
+/* The commit point (I-8): before setns nothing has happened to the host;
+ * after it nothing can fail but the way to the working directory. In place the
+ * mount namespace is the host's already; what else the session has of its own,
+ * it joins. */
+int join(const struct call *call, const struct answer *a)
+{
+	const bool needless = a->report.action == IN_PLACE && !a->report.nstypes, way_back = a->report.action == JOIN_KEEP_BACK;
+	struct kept *k = kept(call, way_back);
+	struct place here = NOWHERE;
+
+	if (a->cwd < 0)
+		return EMFILE; /* no descriptor was left for it: setns would lead to / */
+	if (way_back)
+		here = stand_here();
+	if (way_back && (!k || here.ns < 0))
+		pam_syslog(call->pamh, LOG_WARNING, "close: no way back to the view of before can be kept: %m");
+	if (!needless && (unshare(CLONE_FS) < 0 || setns(a->pidfd, (int)a->report.nstypes) < 0)) {
+		int error = errno;
+		leave_place(&here);
+		return error;
+	}
+	if (k && (here.ns >= 0 || !call->open)) {
+		leave_place(&k->session);
+		leave_place(&k->before);
+		k->before = here;
+	} else
+		leave_place(&here);
+	stand(call, a);
+	return 0;
+}
+
+/* Takes the host into a namespace to be built in, and keeps where it was. */
+int leave_to_build(struct place *before)
+{
+	*before = stand_here();
+	before->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (unshare(CLONE_NEWNS) == 0)
+		return 0;
+	int error = errno;
+	leave_place(before);
+	return error;
+}
+
+/* Takes off what a worker that died has left, and goes back to where the host
+ * was, if that is permitted. If not, it keeps a copy that looks like it (I-9). */
+void restore_view(const struct call *call, const struct place *before, const struct answer *a)
+{
+	char path[32];
+
+	for (int i = a->mounted - 1; i >= 0; i--) {
+		snprintf(path, sizeof path, "/proc/self/fd/%d", a->mounts[i]);
+		umount2(path, MNT_DETACH); /* EINVAL: it was not attached, or is off already */
+	}
+	if (before->root >= 0)
+		go_to(call, before);
+}
+
+/* The line "close", which stands at the top of a stack as that of pam_selinux
+ * does: at close the modules between it and the line that opened the session
+ * clean up in the view in which they opened, and those behind that line in the
+ * session's again. The host goes there by descriptors of its own. */
+void leave_view(const struct call *call)
+{
+	struct kept *k = kept(call, false);
+
+	if (!k || !k->opened)
+		pam_syslog(call->pamh, LOG_WARNING, "close: this stack has a line \"close\", and no line of the module that opens sessions");
+	/* another session of this thread, too, would be out of its view */
+	if (!k || k->before.ns < 0 || k->session.ns >= 0 || held_here() > 1)
+		return;
+	k->session = stand_here();
+	if (k->session.ns < 0 || go_to(call, &k->before) < 0) {
+		pam_syslog(call->pamh, LOG_WARNING, "close: the modules before this one close in the session's view: %m");
+		leave_place(&k->session);
+	}
+}
+
+void return_to_view(const struct call *call)
+{
+	struct kept *k = kept(call, false);
+
+	if (!k || k->session.ns < 0)
+		return;
+	if (go_to(call, &k->session) < 0)
+		pam_syslog(call->pamh, LOG_WARNING, "close: the session's view cannot be entered again: %m; `polyinst gc` removes what is left");
+	leave_place(&k->session);
+}
+
+/* Says why this program does not stand in the view of process 1, NULL where it
+ * does: other namespaces (by their links, namespaces(7)), or another root
+ * directory. Root's sessions are opened without an answer, and anybody's in
+ * spite of a fault, there only: any other view may be one that a user chose. What
+ * cannot be read speaks against it; but a login program that no user has started
+ * may be denied the look at process 1 by its domain or capabilities. */
+const char *away(const struct call *call)
+{
+	static const char *const kinds[] = { "mnt", "ipc", "uts", "net" };
+	const bool may_be_denied = !user_started(call);
+	struct statfs fs = { 0 };
+	struct statx here, there;
+
+	if (call->judged)
+		return call->away;
+	/* by path: a descriptor more may be too many */
+	if (statfs("/proc", &fs) < 0 && errno == EACCES && may_be_denied)
+		return NULL;
+	if (fs.f_type != PROC_SUPER_MAGIC)
+		return "whether this program stands in the view of process 1 cannot be told: /proc is not mounted";
+	for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+		char path[32], own[64] = "", first[64] = "";
+		snprintf(path, sizeof path, "/proc/thread-self/ns/%s", kinds[i]);
+		ssize_t n = readlink(path, own, sizeof own - 1);
+		if (n < 0 && errno == ENOENT && i > 0)
+			continue; /* this kernel has none of that kind */
+		snprintf(path, sizeof path, "/proc/1/ns/%s", kinds[i]);
+		ssize_t m = readlink(path, first, sizeof first - 1);
+		if (n >= 0 && m < 0 && errno == EACCES && may_be_denied)
+			return NULL;
+		if (n < 0 || m < 0)
+			return "whether this program stands in the view of process 1 cannot be told: reading /proc/1/ns was refused "
+				"(CAP_SYS_PTRACE, or SELinux without the policy module in dist/selinux)";
+		if (strcmp(own, first) != 0)
+			return "this program does not stand in the view of process 1";
+	}
+	if (statx(AT_FDCWD, "/", 0, STATX_MNT_ID, &here) < 0 || statx(AT_FDCWD, "/proc/1/root", 0, STATX_MNT_ID, &there) < 0 ||
+	    here.stx_mnt_id != there.stx_mnt_id || here.stx_ino != there.stx_ino)
+		return "this program does not have the root directory of process 1";
+	return NULL;
+}

@@ -1,0 +1,153 @@
+package host
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// readySetting makes each story that installs the module start the ready workers, too.
+const readySetting = settings + "READY"
+
+// ReadySocket is where they listen.
+const ReadySocket = "/run/polyinst/serve.sock"
+
+// Ready is a running `polyinst serve --foreground`.
+type Ready struct {
+	h    *Host
+	cmd  *exec.Cmd
+	over chan error
+}
+
+func (h *Host) startReady() {
+	if os.Getenv(readySetting) == "" || h.ready != nil {
+		return
+	}
+	h.ready = h.Serve()
+}
+
+// ServesAll reports whether all stories are run with ready workers.
+func ServesAll() bool { return os.Getenv(readySetting) != "" }
+
+// Forks stops the ready workers of a story that is about the forked one: it traces
+// the host's children, or is about what only they have of it.
+func (h *Host) Forks() {
+	h.T.Helper()
+	if h.ready != nil {
+		h.ready.Stop()
+	}
+}
+
+// Serve starts `polyinst serve --foreground` with these arguments, and returns when
+// it listens.
+func (h *Host) Serve(args ...string) *Ready {
+	h.T.Helper()
+	cmd := exec.Command(filepath.Join(toolDir, "polyinst"), append([]string{"serve", "--foreground"}, args...)...)
+	cmd.Env, cmd.Dir = cleanEnv("root", "/root", "/bin/bash"), "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	r, w, err := os.Pipe()
+	h.check(err)
+	cmd.Stderr, cmd.Stdout = w, w
+	h.check(cmd.Start())
+	_ = w.Close()
+	go func() {
+		for in := bufio.NewScanner(r); in.Scan(); {
+			h.note("serve: %s", in.Text())
+		}
+	}()
+	s := &Ready{h: h, cmd: cmd, over: make(chan error, 1)}
+	go func() { s.over <- cmd.Wait() }()
+	h.WaitReady()
+	return s
+}
+
+// WaitReady waits until a worker greets.
+func (h *Host) WaitReady() {
+	h.T.Helper()
+	_, err := greeting()
+	for deadline := time.Now().Add(Patience); err != nil; _, err = greeting() {
+		if time.Now().After(deadline) {
+			h.T.Fatalf("no worker is ready: %v", err)
+		}
+		time.Sleep(time.Millisecond) // there is no event to wait for: the socket is not there yet
+	}
+}
+
+// Build is what a worker calls its build.
+func (h *Host) Build() string {
+	h.T.Helper()
+	h.WaitReady()
+	for {
+		if build, err := greeting(); err == nil {
+			return build
+		}
+	}
+}
+
+// greeting connects, and takes what a worker greets with.
+func greeting() (string, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: ReadySocket}); err != nil {
+		return "", err
+	}
+	var b [64]byte
+	n, err := unix.Read(fd, b[:])
+	switch {
+	case err != nil:
+		return "", err
+	case n < 2 || b[0] != 'H':
+		return "", fmt.Errorf("this is no greeting: %q", b[:n])
+	}
+	return string(b[1:n]), nil
+}
+
+// PID is the process that has the socket.
+func (r *Ready) PID() int { return r.cmd.Process.Pid }
+
+// Workers are the processes that serve.
+func (r *Ready) Workers() []int {
+	r.h.T.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", r.PID(), r.PID()))
+	r.h.check(err)
+	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", r.PID()))
+	r.h.check(err)
+	for _, t := range threads {
+		if t.Name() != strconv.Itoa(r.PID()) {
+			more, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", r.PID(), t.Name()))
+			text = append(append(text, ' '), more...)
+		}
+	}
+	var all []int
+	for _, field := range strings.Fields(string(text)) {
+		pid, err := strconv.Atoi(field)
+		r.h.check(err)
+		all = append(all, pid)
+	}
+	return all
+}
+
+// Stop ends the service, and returns when the last conversation is over.
+func (r *Ready) Stop() {
+	r.h.T.Helper()
+	_ = r.cmd.Process.Signal(unix.SIGTERM)
+	select {
+	case <-r.over:
+	case <-time.After(Patience):
+		r.h.T.Fatal("polyinst serve does not end")
+	}
+	if r.h.ready == r {
+		r.h.ready = nil
+	}
+}

@@ -1,0 +1,209 @@
+package login
+
+import (
+	"strings"
+	"testing"
+
+	"pam_polyinst/tests/host"
+	"pam_polyinst/tests/kit"
+)
+
+// Other session modules clean up at close in the view in which they worked at
+// open: those before our line in the host's, those behind it in the session's.
+// A line "close" at the top of the stack sees to that, as pam_selinux has it.
+const closeFirst = "session optional pam_polyinst.so close"
+
+// mounts gives each session of alice a tmpfs, by pam_mount.
+const mounts = `<?xml version="1.0" encoding="utf-8" ?>
+<!DOCTYPE pam_mount SYSTEM "pam_mount.conf.xml.dtd">
+<pam_mount>
+<volume user="alice" fstype="tmpfs" path="tmpfs" mountpoint="/home/alice/vol" options="size=1M,mode=0700" />
+<mkmountpoint enable="1" remove="false" />
+</pam_mount>
+`
+
+// pamMount is the stack of a service with pam_mount before our line.
+func pamMount(h *host.Host, service string) {
+	h.Need("pam_mount.so")
+	h.WriteFile("/etc/security/pam_mount.conf.xml", mounts)
+	lines := []string{"auth optional pam_mount.so", "auth sufficient pam_rootok.so", "auth required pam_unix.so", "account required pam_permit.so",
+		"password required pam_deny.so", closeFirst, "session optional pam_mount.so", kit.Session, "session required pam_unix.so"}
+	h.PAM(service, lines...)
+}
+
+// What pam_mount mounts is seen in the session, and is off the host when the last
+// session has ended.
+func TestPamMountBeforeUs(t *testing.T) {
+	const look = "stat -f -c %T /home/alice/vol; " + kit.Place
+	judge := func(h *host.Host, how, out string) {
+		kind, at, _ := strings.Cut(strings.TrimSpace(out), "\n")
+		host.Equal(h, how+": what is at the volume", kind, "tmpfs")
+		kit.InInstance(h, how, "alice", at)
+		h.WaitLog("session closed for user alice")
+		h.ForgetLog()
+		if left := h.Sh("grep /home/alice/vol /proc/self/mountinfo || :"); left != "" {
+			t.Errorf("%s: left on the host after logout: %s", how, left)
+		}
+	}
+	t.Run("su", func(t *testing.T) {
+		t.Parallel()
+		kit.Story(t, kit.OwnTmp, nil, func(h *host.Host) {
+			h.AddUser("alice")
+			pamMount(h, "su")
+			judge(h, "su", h.MustRun("su", "alice", "-c", look))
+			judge(h, "su once more", h.MustRun("su", "alice", "-c", look))
+		})
+	})
+	t.Run("sshd", func(t *testing.T) {
+		t.Parallel()
+		kit.Story(t, kit.OwnTmp, nil, func(h *host.Host) {
+			h.AddUser("alice")
+			pamMount(h, "sshd")
+			s := h.Sshd()
+			judge(h, "ssh", s.Client(host.PasswordAuth, "alice", look).Must())
+		})
+	})
+	t.Run("tmpdir", func(t *testing.T) {
+		t.Parallel()
+		kit.Story(t, kit.Tmpdir, nil, func(h *host.Host) {
+			h.AddUser("alice")
+			pamMount(h, "su")
+			h.MustRun("su", "alice", "-c", "touch /tmp/x")
+			if left := h.Sh("grep /home/alice/vol /proc/self/mountinfo || :"); left != "" {
+				t.Errorf("left on the host after logout: %s", left)
+			}
+			if n := kit.Settled(h, 0); len(n) > 0 {
+				t.Errorf("the parent holds %v", n)
+			}
+		})
+	})
+}
+
+// what stands before our line closes in the host's view, what stands behind it in
+// the session's.
+func TestCloseLine(t *testing.T) {
+	const told = `#!/bin/sh
+echo "$PAM_USER $PAM_TYPE $(stat -c %d:%i /tmp) $(pwd -P)" >>/run/told."$1"
+`
+	stack := func(ours string) []string {
+		return host.Stack(closeFirst, "session required pam_exec.so seteuid /usr/local/sbin/told before", ours, "session required pam_exec.so seteuid /usr/local/sbin/told behind")
+	}
+	for name, c := range map[string]struct{ config, args string }{
+		"user":             {kit.OwnTmp, ""},
+		"tmpdir":           {kit.Tmpdir, ""},
+		"unmount_on_close": {kit.Tmpdir, " unmount_on_close"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			kit.Story(t, c.config, nil, func(h *host.Host) {
+				h.AddUser("alice")
+				h.WriteFile("/usr/local/sbin/told", told, 0o755)
+				h.PAM("pamhost", stack(kit.Session+c.args)...)
+				tr := h.PamHost(kit.Steps("cwd:/usr", "snapshot:before", "open", "exec:stat -c %d:%i /tmp", "close", "exec:stat -c %d:%i /tmp; pwd -P", "end", "snapshot:end")...)
+				tr.RC("open", host.PAMSuccess)
+				tr.RC("close", host.PAMSuccess)
+				public, own := h.Place("/tmp"), tr.All("exec")[0].Text
+				if own == public {
+					t.Fatal("the session is in the public /tmp")
+				}
+				host.Equal(h, "before our line", h.ReadFile("/run/told.before"), "alice open_session "+public+" /usr\nalice close_session "+public+" /usr\n")
+				behind := own
+				if c.args != "" {
+					behind = public // our line has led the host back for good
+				}
+				host.Equal(h, "behind our line", h.ReadFile("/run/told.behind"), "alice open_session "+own+" /usr\nalice close_session "+behind+" /usr\n")
+				host.Equal(h, "where the host stands at the end", tr.All("exec")[1].Text, behind+"\n/usr")
+				host.Equal(h, "descriptors", len(tr.Snapshot("end")["fds"]), len(tr.Snapshot("before")["fds"]))
+				if c.config == kit.Tmpdir {
+					host.Equal(h, "left behind", len(kit.Settled(h, 0)), 0)
+				}
+			})
+		})
+	}
+	t.Run("exempt, out of another session", func(t *testing.T) {
+		t.Parallel()
+		kit.Story(t, kit.OwnTmp, []string{"su"}, func(h *host.Host) {
+			h.AddUser("alice")
+			h.WriteFile("/usr/local/sbin/told", told, 0o755)
+			h.PAM("sudo", append([]string{"auth sufficient pam_permit.so"}, stack(kit.Session)...)...)
+			h.WriteFile("/etc/sudoers.d/alice", "alice ALL=(ALL) NOPASSWD: ALL\n", 0o440)
+			h.Need("sudo")
+			own := strings.TrimSpace(h.MustRun("su", "alice", "-c", "stat -c %d:%i /tmp; sudo true"))
+			h.Match("before our line", h.ReadFile("/run/told.before"), "root open_session "+own+" .*\nroot close_session "+own+" .*\n")
+			h.Match("behind our line", h.ReadFile("/run/told.behind"), "root open_session "+h.Place("/tmp")+" .*\nroot close_session "+h.Place("/tmp")+" .*\n")
+		})
+	})
+	t.Run("no line that opens", func(t *testing.T) {
+		t.Parallel()
+		kit.Story(t, kit.OwnTmp, nil, func(h *host.Host) {
+			h.AddUser("alice")
+			h.PAM("su", host.Stack(closeFirst, "session required pam_permit.so")...)
+			h.MustRun("su", "alice", "-c", "true")
+			h.WaitLog(`<4> .*no line of the module that opens sessions`)
+		})
+	})
+}
+
+// A ticket that libpam-krb5 writes before the session opens is gone from the
+// public /tmp when it ends.
+func TestKerberosTicketIsGone(t *testing.T) {
+	kit.Story(t, kit.OwnTmp, nil, func(h *host.Host) {
+		h.Need("pam_krb5.so", "krb5kdc", "kdb5_util", "kadmin.local", "klist")
+		h.AddUser("alice")
+		kdc(h)
+		h.PAM("su", "auth required pam_krb5.so", "account required pam_permit.so", "password required pam_deny.so",
+			closeFirst, "session optional pam_krb5.so", kit.Session, "session required pam_unix.so")
+		bob := h.AddUser("bob")
+		p := h.Command("su", "alice", "-c", "echo got=$KRB5CCNAME; "+kit.Place).As(bob).OnPty()
+		p.Expect("Password")
+		p.Send("secret\n")
+		p.Expect(`got=FILE:/tmp/krb5cc_`)
+		p.Wait()
+		h.WaitLog("session closed for user alice")
+		for _, name := range h.Names("/tmp") {
+			if strings.HasPrefix(name, "krb5cc") {
+				t.Errorf("left in the public /tmp: %s", name)
+			}
+		}
+	})
+}
+
+// kdc starts a realm in which alice's password is "secret".
+func kdc(h *host.Host) {
+	h.WriteFile("/etc/krb5.conf", `[libdefaults]
+default_realm = EXAMPLE.ORG
+dns_lookup_kdc = false
+rdns = false
+[realms]
+EXAMPLE.ORG = {
+	kdc = 127.0.0.1:1088
+}
+`)
+	h.WriteFile("/etc/krb5kdc/kdc.conf", `[kdcdefaults]
+kdc_ports = 1088
+kdc_tcp_ports = 1088
+[realms]
+EXAMPLE.ORG = {
+	database_name = /var/lib/krb5kdc/principal
+	key_stash_file = /var/lib/krb5kdc/stash
+	supported_enctypes = aes256-cts-hmac-sha1-96:normal
+}
+`)
+	h.Sh(`mkdir -p /var/lib/krb5kdc
+kdb5_util create -s -P master
+kadmin.local -q 'addprinc -pw secret alice'
+krb5kdc -P /run/kdc.pid`)
+}
+
+// pam_tmpdir behind our line makes what TMPDIR names in the session's instance.
+func TestPamTmpdirBehindUs(t *testing.T) {
+	kit.Story(t, kit.OwnTmp, nil, func(h *host.Host) {
+		h.Need("pam_tmpdir.so")
+		h.AddUser("alice")
+		h.PAM("su", host.Stack(kit.Session, "session optional pam_tmpdir.so")...)
+		h.MustRun("su", "alice", "-c", "touch $TMPDIR/mine && test $TMPDIR != /tmp")
+		if h.Exists("/tmp/user") {
+			t.Error("TMPDIR is in the public /tmp")
+		}
+	})
+}
