@@ -448,6 +448,7 @@ func TestEnableKilledAnywhere(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			enabler(t, []string{"atd", "cron"}, func(h *host.Host) {
+				h.Need("setfattr")
 				h.MustRun("mkdir", "-p", "/usr/lib/pam.d")
 				h.WriteFile("/root/none", asInstalled(h))
 				h.MustRun("setfattr", "-n", "user.note", "-v", "mine", "/etc/pam.d/cron")
