@@ -16,24 +16,28 @@ ONLY      ?=
 
 ##@ Proof, in its long forms
 
-long = $(GO) test -count=1 -v -timeout 12h -p 1 ./tests/attackers ./tests/locks -run
+# $(call long,TestA TestB): these tests, in the folders that have them.
+empty :=
+either = $(subst $(empty) $(empty),|,$(strip $(1)))
+folders = $(shell grep -lwE '^func ($(call either,$(1)))' tests/*/*_test.go | sed 's,^,./,; s,/[^/]*$$,,' | sort -u)
+long = $(GO) test -count=1 -v -timeout 12h -p 1 $(call folders,$(1)) -run '^($(call either,$(1)))$$'
 
 .PHONY: attacks
 attacks: build-to-test ## users who attack while sessions open, ATTACKS=1000 of each kind, every POINTS=1st call stopped (as root)
-	POLYINST_TEST_ATTACKS=$(ATTACKS) POLYINST_TEST_POINTS=$(POINTS) $(long) '^(TestAttackers|TestHostileHosts|TestStoppedAtEveryPoint|TestReadyKilledAtEveryCall)$$'
+	POLYINST_TEST_ATTACKS=$(ATTACKS) POLYINST_TEST_POINTS=$(POINTS) $(call long,TestAttackers TestHostileHosts TestStoppedAtEveryPoint TestReadyKilledAtEveryCall)
 
 .PHONY: seeds
 seeds: build-to-test ## SEEDS=200 generated configurations of pam_namespace: converted, do they give the same? (as root)
-	POLYINST_TEST_SEEDS=$(SEEDS) $(long) '^TestConvertedLikeThePeer$$'
+	POLYINST_TEST_SEEDS=$(SEEDS) $(call long,TestConvertedLikeThePeer)
 
 .PHONY: soak
 soak: build-to-test ## SOAK=180 seconds of logins with kills, changes and gc (as root)
-	POLYINST_TEST_SOAK=$(SOAK) $(long) '^TestSoak$$'
+	POLYINST_TEST_SOAK=$(SOAK) $(call long,TestSoak)
 
 .PHONY: scale
 scale: build-to-test ## LIVE=2000 sessions at once, SEQUENCE=20000 in turn, MOUNTS=5000, HOSTS=1000 that ask at once (as root)
 	POLYINST_TEST_LIVE=$(LIVE) POLYINST_TEST_LIVE_MANY=$(LIVE_MANY) POLYINST_TEST_SEQUENCE=$(SEQUENCE) \
-	POLYINST_TEST_MOUNTS=$(MOUNTS) POLYINST_TEST_SCOPES="$(SCOPES)" POLYINST_TEST_HOSTS=$(HOSTS) $(long) '^(TestScale|TestReadyMany)$$'
+	POLYINST_TEST_MOUNTS=$(MOUNTS) POLYINST_TEST_SCOPES="$(SCOPES)" POLYINST_TEST_HOSTS=$(HOSTS) $(call long,TestScale TestReadyMany)
 
 .PHONY: weakened
 weakened: build-to-test build/tools/weakened ## builds without one check each: do tests notice? (ONLY=REGEXP)
