@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,11 +58,18 @@ type soak struct {
 	kills   map[string]int
 	gc      int
 	changes int
+	filled  int
+	service *exec.Cmd // the ready workers', where they serve
 }
 
+// disk is what the instances lie on: small, so that it can be filled.
+const disk = host.Parents
+
 // Many logins of few users at once, while hosts and workers are killed, the
-// configuration is changed and gc runs. Afterwards nothing is left and nothing
-// is lost. `make soak` does so for minutes.
+// configuration is changed, gc runs, the disk is full and empty again, and, where
+// ready workers serve, these and their service are killed, stopped, told to begin
+// anew and started again. Afterwards nothing is left and nothing is lost. `make soak`
+// does so for minutes.
 func TestSoak(t *testing.T) {
 	long, err := strconv.Atoi(os.Getenv("POLYINST_TEST_SOAK"))
 	at := 64
@@ -69,6 +77,8 @@ func TestSoak(t *testing.T) {
 		long, at = 2, 16
 	}
 	host.Run(t, func(h *host.Host) {
+		h.MustRun("mkdir", "-p", disk)
+		h.MustRun("mount", "-t", "tmpfs", "-o", "mode=755,size=16m,nr_inodes=4000", "disk", disk)
 		kit.Install(h, soakConfig)
 		h.Mkdir("/srv/shm", 0o1777, 0, 0)
 		h.PAM("pamhost", host.Stack(kit.Session)...)
@@ -113,6 +123,12 @@ func (s *soak) run(users []string, at int, long time.Duration) {
 	loop(20*time.Millisecond, s.kill)
 	loop(100*time.Millisecond, s.collect)
 	loop(50*time.Millisecond, s.change)
+	loop(300*time.Millisecond, s.fill)
+	if host.ServesAll() {
+		s.h.Forks() // the soak's own service takes its place
+		s.serve()
+		loop(40*time.Millisecond, s.trouble)
+	}
 	logins.Wait()
 	close(over)
 	others.Wait()
@@ -193,10 +209,88 @@ func (s *soak) change() {
 	}
 }
 
+// fill leaves no block on the disk, or no inode, and then makes room again.
+func (s *soak) fill() {
+	place := disk + "/.fill"
+	defer os.RemoveAll(place)
+	if err := os.Mkdir(place, 0o700); err != nil {
+		return
+	}
+	s.mu.Lock()
+	s.filled++
+	byInodes := s.filled%2 == 0
+	s.mu.Unlock()
+	data := make([]byte, 1<<16)
+	for n, err := 0, error(nil); err == nil; n++ {
+		if byInodes {
+			err = os.WriteFile(fmt.Sprintf("%s/%d", place, n), nil, 0o600)
+			continue
+		}
+		var f *os.File
+		if f, err = os.OpenFile(place+"/blocks", os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); err == nil {
+			_, err = f.Write(data)
+			_ = f.Close()
+		}
+	}
+	time.Sleep(30 * time.Millisecond) // how long it is full is part of the load
+}
+
+// serve starts the ready workers.
+func (s *soak) serve() {
+	cmd := exec.Command("polyinst", "serve", "--foreground", "--workers", "2")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		s.h.T.Errorf("polyinst serve: %v", err)
+		return
+	}
+	s.service = cmd
+}
+
+// trouble befalls the ready workers: one of them, or all.
+func (s *soak) trouble() {
+	pid := s.service.Process.Pid
+	workers := s.h.Children(pid)
+	what, again := "", false
+	switch n := rand.IntN(10); {
+	case n < 5 && len(workers) > 0:
+		what = "ready worker"
+		_ = unix.Kill(workers[rand.IntN(len(workers))], unix.SIGKILL)
+	case n < 6 && len(workers) > 0:
+		what = "ready worker, stopped"
+		w := workers[rand.IntN(len(workers))]
+		_ = unix.Kill(w, unix.SIGSTOP)
+		time.Sleep(20 * time.Millisecond) // how long it stands still is part of the load
+		_ = unix.Kill(w, unix.SIGCONT)
+	case n < 8:
+		what = "ready workers, begun anew"
+		_ = s.service.Process.Signal(unix.SIGHUP)
+	case n < 9:
+		what, again = "service", true
+		_ = s.service.Process.Kill()
+	default:
+		what, again = "service, ended", true
+		_ = s.service.Process.Signal(unix.SIGTERM)
+	}
+	if again {
+		_ = s.service.Wait()
+		s.serve()
+	}
+	s.mu.Lock()
+	s.kills[what]++
+	s.mu.Unlock()
+}
+
+// ofATmpdir is a name of which there is no second.
+var ofATmpdir = regexp.MustCompile(`(\.new\.)?\.tmpdir\.[0-9a-f.]+`)
+
 // judge looks for what is lost and what is left.
 func (s *soak) judge(users []string) {
 	t, h := s.h.T, s.h
 	t.Helper()
+	if s.service != nil {
+		_ = s.service.Process.Signal(unix.SIGTERM)
+		_ = s.service.Wait()
+	}
 	if left := kit.StillRunning("pamhost"); len(left) > 0 {
 		t.Errorf("processes left behind: %v\n%s", left, h.Processes())
 	}
@@ -235,7 +329,7 @@ func (s *soak) judge(users []string) {
 	for _, l := range h.ModuleLog() {
 		if _, why, ok := strings.Cut(l.Text, "session refused"); ok && l.Severity <= 3 {
 			_, why, _ = strings.Cut(why, ": ")
-			s.refused[why]++
+			s.refused[ofATmpdir.ReplaceAllString(why, "NAME")]++
 		}
 	}
 	var refusals int
@@ -243,7 +337,8 @@ func (s *soak) judge(users []string) {
 		refusals += n
 		ended := strings.Contains(why, "worker ended without an answer") ||
 			strings.Contains(why, "cannot be joined (setns): No such process") // or between its answer and the join
-		if !ended && !strings.Contains(why, "namespace.conf:") {
+		full := s.filled > 0 && (strings.Contains(why, "no space left on device") || strings.Contains(why, "without a free"))
+		if !ended && !full && !strings.Contains(why, "namespace.conf:") {
 			t.Errorf("refused %d times: %s", n, why)
 		}
 	}
@@ -258,8 +353,8 @@ func (s *soak) judge(users []string) {
 	}
 	tr := h.PamHost(append(steps, "snapshot:after", "end")...)
 	h.Unchanged("twenty sessions", tr.Snapshot("before"), tr.Snapshot("after"), host.View...)
-	t.Logf("| opened %d | refused %d | host killed first %d | killed: %v | gc runs %d | configuration changes %d | files written %d | lost %d |",
-		s.opened, refusals, s.silent, s.kills, s.gc, s.changes, len(s.written), lost)
+	t.Logf("| opened %d | refused %d | host killed first %d | killed: %v | gc runs %d | disk full %d | configuration changes %d | files written %d | lost %d |",
+		s.opened, refusals, s.silent, s.kills, s.gc, s.filled, s.changes, len(s.written), lost)
 	for why, n := range s.refused {
 		t.Logf("refused %d times: %s", n, why)
 	}

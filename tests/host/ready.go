@@ -119,21 +119,26 @@ func (r *Ready) PID() int { return r.cmd.Process.Pid }
 // Workers are the processes that serve.
 func (r *Ready) Workers() []int {
 	r.h.T.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", r.PID(), r.PID()))
-	r.h.check(err)
-	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", r.PID()))
-	r.h.check(err)
-	for _, t := range threads {
-		if t.Name() != strconv.Itoa(r.PID()) {
-			more, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", r.PID(), t.Name()))
-			text = append(append(text, ' '), more...)
-		}
-	}
-	var all []int
-	for _, field := range strings.Fields(string(text)) {
-		pid, err := strconv.Atoi(field)
+	all := r.h.Children(r.PID())
+	if len(all) == 0 {
+		_, err := os.Stat(fmt.Sprintf("/proc/%d", r.PID()))
 		r.h.check(err)
-		all = append(all, pid)
+	}
+	return all
+}
+
+// Children are the processes that any thread of this one has started.
+func (h *Host) Children(pid int) []int {
+	h.T.Helper()
+	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	var all []int
+	for _, t := range threads {
+		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", pid, t.Name())) // gone: none
+		for _, field := range strings.Fields(string(text)) {
+			child, err := strconv.Atoi(field)
+			h.check(err)
+			all = append(all, child)
+		}
 	}
 	return all
 }
