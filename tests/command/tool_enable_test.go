@@ -119,6 +119,14 @@ func TestEnableTwice(t *testing.T) {
 	})
 }
 
+// killWaiter kills the process that waits, and returns when it has let go of its lock.
+func killWaiter(h *host.Host) {
+	h.T.Helper()
+	pid := fmt.Sprint(waiter(h))
+	h.MustRun("kill", "-9", pid)
+	h.MustRun("tail", "--pid", pid, "-f", "/dev/null")
+}
+
 // Nobody confirms it: the files are as before, whatever became of who enabled it.
 func TestEnableIsTakenBack(t *testing.T) {
 	enabler(t, []string{"su", "sshd"}, func(h *host.Host) {
@@ -152,7 +160,7 @@ func TestEnableIsTakenBack(t *testing.T) {
 		// the machine lost its power: nobody waits any more, and the boot takes it back
 		// even where the configuration is broken by now
 		h.MustRun("polyinst", "enable", "su")
-		h.MustRun("kill", "-9", fmt.Sprint(waiter(h)))
+		killWaiter(h)
 		h.Config("junk")
 		h.Match("prepare", h.Cmd("polyinst", "prepare").Stderr, "(?m)^polyinst: su was enabled and never confirmed: it is taken back$")
 		host.Equal(h, "after the boot", kit.PAMState(h), before)
@@ -441,7 +449,7 @@ func TestEnableKilledAnywhere(t *testing.T) {
 		"to confirm":   {"true", "enable --user root atd cron", 20},
 		"confirm":      {"polyinst enable --user root atd cron", "confirm", 4},
 		"disable":      {"polyinst enable --no-confirm --user root atd cron", "disable atd cron", 10},
-		"taking back":  {"polyinst enable --user root atd cron; pkill -KILL -f 'polyinst [r]ollback'", "prepare", 10},
+		"taking back":  {"polyinst enable --user root atd cron; p=$(pgrep -f 'polyinst [r]ollback'); kill -KILL $p; tail --pid $p -f /dev/null", "prepare", 10},
 		"vendor's":     {"mv /etc/pam.d/atd /usr/lib/pam.d", "enable --no-confirm --user root atd cron", 20},
 		"vendor's off": {"mv /etc/pam.d/atd /usr/lib/pam.d; polyinst enable --no-confirm --user root atd cron", "disable atd cron", 10},
 	} {

@@ -55,7 +55,7 @@ func TestStatus(t *testing.T) {
 
 		h.MustRun("polyinst", "enable", "su")
 		look("enabled", 0, "state +on", "services +su", "without +cron, login", "to confirm +su, until \\d\\d:\\d\\d:\\d\\d: `polyinst confirm`", "parents +1, all there", "sessions +0 namespaces of 0 users, 0 processes")
-		h.MustRun("kill", "-9", fmt.Sprint(waiter(h)))
+		killWaiter(h)
 		look("the process that waits is gone", 0, "to confirm +su, and nobody takes it back: `polyinst prepare` does")
 		h.MustRun("polyinst", "confirm")
 

@@ -344,7 +344,7 @@ var weakenings = []weakening{
 	},
 	{
 		name: "init: its turn is no gate", holds: "I-18", file: "internal/instance/opening.go",
-		check: "o.turn.LockBy(dirfd.Exclusive, o.Waits.Turn)", instead: "o.turn.LockBy(dirfd.Exclusive, o.Waits.Lock)",
+		check: "o.turn.LockBy(dirfd.Exclusive, o.Waits.Turn)", instead: "o.turn.LockBy(dirfd.Exclusive, o.Waits.Lock.Add(1e12))",
 		tests: "TestNobodyWaitsForAStoppedInit",
 	},
 	{
@@ -364,7 +364,7 @@ var weakenings = []weakening{
 	},
 	{
 		name: "scope user: the turn is no gate", holds: "I-18", file: "internal/session/share.go",
-		check: "c.turn, err = c.store.Turn(c.Who.UID, c.patient)", instead: "c.turn, err = c.store.Turn(c.Who.UID, c.until)",
+		check: "c.turn, err = c.store.Turn(c.Who.UID, c.patient)", instead: "c.turn, err = c.store.Turn(c.Who.UID, c.until.Add(1e12))",
 		tests: "TestNobodyWaitsForAStoppedTurn",
 	},
 	{
@@ -419,7 +419,7 @@ var weakenings = []weakening{
 	},
 	{
 		name: "overlay: it can be written to", holds: "I-23", file: "internal/kernel/mountfd/overlay.go",
-		check: "err != nil || flags&ReadOnly != 0 {", instead: "err != nil {",
+		check: "err != nil || flags&ReadOnly != 0 {", instead: "err != nil || flags&0 != 0 {",
 		tests: "TestOverlayOnAFullDisk",
 	},
 	{
