@@ -294,8 +294,10 @@ static int follow(void)
 		t->pid = 0;
 		if (pid == host) {
 			code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-			if (target_window == 0)
-				return code;
+			/* what it has started has ended, and let go, before this ends */
+			for (int i = 0; target_window == 0 && i < TASKS; i++)
+				if (tasks[i].pid)
+					kill(tasks[i].pid, SIGKILL);
 		}
 	}
 	return code;
