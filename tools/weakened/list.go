@@ -675,6 +675,11 @@ var weakenings = []weakening{
 		pkg: "internal/kernel/dirfd", tests: "TestRemoveTreeThatCannotBeLifted",
 	},
 	{
+		name: "files: by the handle, not by the name", holds: "I-3", file: "internal/kernel/dirfd/file.go",
+		check: "unix.Open(fmt.Sprintf(\"/proc/self/fd/%d\", d.FD()),", instead: "unix.Open(d.path,",
+		pkg: "internal/kernel/dirfd", tests: "TestAsFile",
+	},
+	{
 		name: "refusal: sudo does not go on after it", holds: "I-12", file: "internal/kernel/wire/wire.go",
 		check: "Refused Code = 6", instead: "Refused Code = 14",
 		tests: "TestSudoIsRefused",
