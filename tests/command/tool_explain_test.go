@@ -56,6 +56,36 @@ func TestExplainWithoutALine(t *testing.T) {
 	})
 }
 
+// A disk that is full says so before a session is refused. On ext4 it has free blocks then,
+// which are root's, or nobody's.
+func TestFullDiskIsForetold(t *testing.T) {
+	for _, reserved := range []string{"0", "5"} {
+		t.Run(reserved, func(t *testing.T) {
+			t.Parallel()
+			kit.Story(t, kit.OwnTmp, []string{"su"}, func(h *host.Host) {
+				h.Need("mke2fs", "losetup")
+				h.AddUser("alice")
+				h.MustRun("truncate", "-s", "300M", "/root/image")
+				h.MustRun("mke2fs", "-q", "-t", "ext4", "-m", reserved, "/root/image")
+				h.MustRun("mount", "-o", "loop", "/root/image", host.Parents)
+				h.Prepare(kit.TmpParent)
+				const foretold = `(?m)^refuse, unless there is room for it: the filesystem of instance parent "/var/lib/polyinst/tmp" is full, or nearly$`
+				const warning = `polydir "/tmp": instance parent "/var/lib/polyinst/tmp": its filesystem is full, or nearly: a new instance is made there, and the session is refused if there is no room for it`
+				if out := h.MustRun("polyinst", "explain", "alice"); strings.Contains(out, "full") {
+					t.Error(out)
+				}
+				h.Sh("cd " + host.Parents + "; cat /dev/zero >rest 2>/dev/null || until ! mkdir more.$((i = i + 1)) 2>/dev/null; do :; done")
+				h.Match("explain", h.MustRun("polyinst", "explain", "alice"), foretold)
+				h.Match("doctor", h.Cmd("polyinst", "doctor", "alice").Stdout, "warning: "+warning)
+				host.Equal(h, "su", h.Su("alice", "true").Code != 0, true)
+				h.WaitLog("session refused for \"alice\": .*no space left on device")
+				h.MustRun("rm", host.Parents+"/rest")
+				h.MustRun("su", "alice", "-c", "true")
+			})
+		})
+	}
+}
+
 // The arguments of the PAM line win over the file, in explain as in a session.
 func TestExplainArguments(t *testing.T) {
 	config := "[namespace]\nnested = \"keep\"\n" + kit.OwnTmp + "hash_names = false\nparent_mode = \"0000\"\n"
