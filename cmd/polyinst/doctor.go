@@ -63,8 +63,7 @@ type diagnosis struct {
 
 	faults []string // of the stack, which are no matter of the session's alone
 	x      *explanation
-	begins time.Time
-	later  bool
+	reach  *reach // of the log; nil: as far as was asked for
 }
 
 // remembered is how old a refusal in the log is at most.
@@ -119,7 +118,7 @@ func (d *diagnosis) lastRefusal() {
 	if log.name != "" {
 		d.Since = log.since.UTC().Format(time.RFC3339)
 	}
-	d.begins, d.later = log.begins(since)
+	d.reach = log.reach(since)
 }
 
 // explain explains the session by the service that is asked about, or else by the
@@ -245,8 +244,9 @@ func (d *diagnosis) print() {
 	switch {
 	case d.Log == "":
 		fmt.Fprintln(stdout, "last: not known: there is no log that can be read here")
-	case d.Last == nil && d.later:
-		fmt.Fprintf(stdout, "last: no refusal since %s, when %s begins\n", d.begins.Local().Format(time.DateTime), d.Log)
+	case d.Last == nil && d.reach != nil:
+		why := map[bool]string{false: "when " + d.Log + " begins", true: "and " + d.Log + ", which goes further back, is not read there"}[d.reach.cut]
+		fmt.Fprintf(stdout, "last: no refusal since %s, %s\n", d.reach.at.Local().Format(time.DateTime), why)
 	case d.Last == nil:
 		fmt.Fprintf(stdout, "last: no refusal in the last 30 days, says %s\n", d.Log)
 	default:

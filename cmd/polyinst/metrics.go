@@ -259,9 +259,12 @@ func lastHour(now time.Time) []family {
 		}
 		return true
 	})
-	readable := family{"polyinst_log_readable", "1: there is a log that tells of sessions; 0: nothing is known of the last hour.", map[string]float64{"": 1}}
-	if from.name == "" {
+	readable := family{"polyinst_log_readable", "1: the log tells of all sessions of the last hour that it has; 0: there is none, or it is too long to be read, and there were more.", map[string]float64{"": 1}}
+	reach := from.reach(now.Add(-time.Hour))
+	if from.name == "" || reach != nil && reach.cut {
 		readable.values[""] = 0
+	}
+	if from.name == "" {
 		return []family{readable}
 	}
 	return []family{readable, sessions, refused}

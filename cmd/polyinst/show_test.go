@@ -374,13 +374,13 @@ func TestLogFile(t *testing.T) {
 			want    []string
 		}{{false, 9, []string{"dave", "carol", "alice"}}, {true, 9, []string{"dave", "carol"}}, {false, 1, []string{"dave"}}} {
 			var got []string
-			_, err := logFile(path, time.Now().Add(-time.Hour), c.refused, func(e modulelog.Entry) bool { got = append(got, e.User); return len(got) < c.most })
-			if err != nil || !slices.Equal(got, c.want) {
+			_, cut, err := logFile(path, time.Now().Add(-time.Hour), c.refused, func(e modulelog.Entry) bool { got = append(got, e.User); return len(got) < c.most })
+			if err != nil || cut || !slices.Equal(got, c.want) {
 				t.Errorf("%+v: %q, %v", c, got, err)
 			}
 		}
 	}
-	if _, err := logFile(path+".none", time.Time{}, false, func(modulelog.Entry) bool { return true }); err == nil {
+	if _, _, err := logFile(path+".none", time.Time{}, false, func(modulelog.Entry) bool { return true }); err == nil {
 		t.Error("a log that is not there")
 	}
 }

@@ -100,8 +100,7 @@ type hourState struct {
 	Opened  int            `json:"opened"`
 	Refused []refusedState `json:"refused"`
 
-	begins time.Time
-	later  bool
+	reach *reach // of the log; nil: the whole hour
 }
 
 // refusedState are refusals alike.
@@ -252,7 +251,7 @@ func (s *machineState) lastHour(now time.Time) {
 	if log.name != "" {
 		s.LastHour.Since = log.since.UTC().Format(time.RFC3339)
 	}
-	s.LastHour.begins, s.LastHour.later = log.begins(now.Add(-time.Hour))
+	s.LastHour.reach = log.reach(now.Add(-time.Hour))
 }
 
 // refusedMax is how many kinds of refusals a screen shows.
@@ -344,8 +343,9 @@ func (s *machineState) printHour(say func(head, format string, args ...any)) {
 		also = fmt.Sprintf(", %d rescued", rescued)
 	}
 	begins := ""
-	if h.later {
-		begins = ", which begins at " + h.begins.Local().Format(time.TimeOnly)
+	if h.reach != nil {
+		what := map[bool]string{false: "which begins at ", true: "of which no more was read than since "}[h.reach.cut]
+		begins = ", " + what + h.reach.at.Local().Format(time.TimeOnly)
 	}
 	say("last hour", "%d opened, %d refused%s, says %s%s", h.Opened, refused, also, h.From, begins)
 	for i, r := range h.Refused {
