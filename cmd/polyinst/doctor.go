@@ -89,7 +89,7 @@ func doctor(name, service string, asJSON bool) error {
 	d := diagnosis{Schema: schema, User: name, Service: service, Refusals: []string{}, Commands: []string{}, Warnings: []string{}, x: &explanation{}}
 	defer func() { d.x.close() }()
 	d.lastRefusal()
-	if err := d.explain(explainer{explainOptions{}, stacks}); err != nil {
+	if err := d.explain(explainer{stacks: stacks}); err != nil {
 		return err
 	}
 	d.judge(stacks)

@@ -96,7 +96,7 @@ func (e *enabling) somebody(services []string) (user string, known bool, err err
 func (e *enabling) explained(service, name string) (*explanation, error) {
 	x := &explanation{}
 	defer x.close()
-	err := explainer{explainOptions{}, e.after}.session(x, name, service, nil)
+	err := explainer{stacks: e.after}.session(x, name, service, nil)
 	return x, err
 }
 

@@ -70,7 +70,7 @@ func explain(name string, o explainOptions) error {
 	if err != nil && !o.argsGiven {
 		return err
 	}
-	e := explainer{o, stacks}
+	e := explainer{explainOptions: o, stacks: stacks}
 	x, err := e.nested(name)
 	if x != nil {
 		defer x.close()
@@ -92,6 +92,7 @@ func explain(name string, o explainOptions) error {
 type explainer struct {
 	explainOptions
 	stacks pamstack.Dir
+	load   func(module string) string // as loadProblem, which it is if it is nil
 }
 
 // nested explains a session, and first the one that it is opened in, if it is.
@@ -114,7 +115,7 @@ func (e explainer) nested(name string) (*explanation, error) {
 	}
 	outer := &explanation{}
 	defer outer.close()
-	login := explainer{explainOptions{conf: e.conf}, e.stacks}
+	login := explainer{explainOptions{conf: e.conf}, e.stacks, e.load}
 	if err := login.session(outer, outerName, outerService, nil); err != nil {
 		return x, err
 	}

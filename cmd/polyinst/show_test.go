@@ -385,6 +385,25 @@ func TestLogFile(t *testing.T) {
 	}
 }
 
+// However many sessions are explained, each module is looked for once.
+func TestRemembering(t *testing.T) {
+	var asked []string
+	load := remembering(func(module string) string {
+		asked = append(asked, module)
+		return "no " + module
+	})
+	for range 3 {
+		for _, module := range []string{"a", "b"} {
+			if got := load(module); got != "no "+module {
+				t.Errorf("%s: %q", module, got)
+			}
+		}
+	}
+	if strings.Join(asked, " ") != "a b" {
+		t.Errorf("asked: %q", asked)
+	}
+}
+
 // The commands that our own messages name, and nothing else that looks like one.
 func TestCommandsIn(t *testing.T) {
 	for text, want := range map[string][]string{
