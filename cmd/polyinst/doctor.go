@@ -150,21 +150,15 @@ func (d *diagnosis) explain(who explainer) error {
 
 // services are those that have our line: first that of the last refusal, and then
 // those by which users log in.
-func (d *diagnosis) services(stacks pamstack.Dir) (out []string) {
-	with := pamstack.Services(stacks)
-	order := slices.Concat(often, with)
+func (d *diagnosis) services(stacks pamstack.Dir) []string {
+	first := often
 	if d.Last != nil {
-		order = append([]string{d.Last.Service}, order...)
+		first = append([]string{d.Last.Service}, often...)
 	}
-	for _, name := range order {
-		if slices.Contains(with, name) && !slices.Contains(out, name) {
-			out = append(out, name)
-		}
+	if out := inOrder(pamstack.Services(stacks), first...); len(out) > 0 {
+		return out
 	}
-	if len(out) == 0 {
-		return []string{"sshd"}
-	}
-	return out
+	return often[:1]
 }
 
 // judge takes over what explain says, and picks the commands out.

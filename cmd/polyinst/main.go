@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -230,6 +231,14 @@ func users(_ *cobra.Command, args []string, begin string) ([]string, cobra.Shell
 		}
 	}
 	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+// serviceName refuses what is no name of a PAM service.
+func serviceName(flag, name string) error {
+	if name == "" || strings.ContainsRune(name, '/') || strings.HasPrefix(name, ".") || strings.ContainsFunc(name, unicode.IsControl) {
+		return usageError{fmt.Errorf("--%s: %q is no name of a service", flag, name)}
+	}
+	return nil
 }
 
 func atMostOne(_ *cobra.Command, args []string) error {

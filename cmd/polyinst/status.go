@@ -120,15 +120,8 @@ func status(conf string, asJSON bool) error {
 		return err
 	}
 	s.Without = append(s.Without, pamstack.Without(stacks)...)
-	programs := daemonFiles()
-	for _, name := range pamstack.Services(stacks) {
-		entry, _, _ := stacks.SessionLine(name)
-		if len(stacks.Load(name, loadProblem, programs).LeftOut) > 0 { // check says why
-			s.Without = append(s.Without, name)
-			continue
-		}
-		s.Services = append(s.Services, lineOf{name, entry.Pos.File, entry.Pos.Line})
-	}
+	through, past := covered(stacks)
+	s.Services, s.Without = append(s.Services, through...), append(s.Without, past...)
 	s.Module = inspectModule(moduleOf(stacks))
 	s.Served = s.Module.Build && listens(wire.ReadySocket)
 	slices.Sort(s.Without)

@@ -56,6 +56,43 @@ func TestExplainWithoutALine(t *testing.T) {
 	})
 }
 
+// Where no service is named it is one whose sessions go through our line, as status has
+// them, and it is said why it is not the usual one.
+func TestExplainChoosesTheService(t *testing.T) {
+	kit.Story(t, kit.OwnTmp, nil, func(h *host.Host) {
+		h.AddUser("alice")
+		h.AddUser("bob")
+		for _, service := range []string{"sshd", "login", "su", "su-l", "sudo", "sudo-i", "cron"} {
+			h.PAM(service, host.Stack("session optional pam_keyinit.so")...)
+		}
+		is := func(what, inner, outer string) {
+			t.Helper()
+			h.Match(what, h.MustRun("polyinst", "explain", "alice"), `^alice \(uid \d+\) by `+inner+":\n")
+			h.Match(what+", inside", h.MustRun("polyinst", "explain", "alice", "--from", "bob"), `(?m)^a session of bob .* by `+strings.Split(inner, ",")[0]+` has no|^in a session of bob \(uid \d+\) by `+strings.Split(inner, ",")[0]+`, which`)
+			h.Match(what+", inside", h.MustRun("polyinst", "explain", "alice", "--from", "bob"), `(?m)^alice \(uid \d+\) by `+outer+":$")
+		}
+		is("none", "sshd", "su")
+		h.Match("none", h.MustRun("polyinst", "explain", "alice"), `(?m)^NOT ACTIVE: the session stack of "sshd" `)
+		const since = ", since sessions by %s do not go through our line"
+		not := func(service string) string { return fmt.Sprintf(since, service) }
+		h.PAM("cron", host.Stack(kit.Session)...)
+		is("cron", "cron"+not("sshd"), "su")
+		h.PAM("sudo", host.Stack(kit.Session)...)
+		is("sudo", "sudo"+not("sshd"), "sudo"+not("su"))
+		h.PAM("su", host.Stack(kit.Session)...)
+		is("su", "su"+not("sshd"), "su")
+		if out := h.MustRun("polyinst", "explain", "alice"); strings.Contains(out, "NOT ACTIVE") {
+			t.Error(out)
+		}
+		h.PAM("sshd", host.Stack(kit.Session)...)
+		is("sshd", "sshd", "su")
+		h.MustRun("mkdir", "-p", "/etc/ssh")
+		h.WriteFile("/etc/ssh/sshd_config", "UsePAM no\n", 0o644)
+		is("sshd without PAM", "su"+not("sshd"), "su")
+		h.Match("status", h.Cmd("polyinst", "status").Stdout, `(?m)^services +cron, su, sudo$`)
+	})
+}
+
 // A disk that is full says so before a session is refused. On ext4 it has free blocks then,
 // which are root's, or nobody's.
 func TestFullDiskIsForetold(t *testing.T) {

@@ -1188,8 +1188,8 @@ var weakenings = []weakening{
 		tests: "TestLogHidesNoRefusal",
 	},
 	{
-		name: "doctor: the log names no service without our line", holds: "The command", file: "cmd/polyinst/doctor.go",
-		check: "if slices.Contains(with, name) && !slices.Contains(out, name) {", instead: "if !slices.Contains(out, name) {",
+		name: "doctor: the log names no service without our line", holds: "The command", file: "cmd/polyinst/stacks.go",
+		check: "if slices.Contains(services, name) && !slices.Contains(out, name) {", instead: "if !slices.Contains(out, name) {",
 		tests: "TestLogHidesNoRefusal",
 	},
 	{
