@@ -18,6 +18,7 @@ import (
 	"pam_polyinst/cmd/polyinst/internal/pamstack"
 	"pam_polyinst/internal/core/config"
 	"pam_polyinst/internal/gc"
+	"pam_polyinst/internal/kernel/dirfd"
 	"pam_polyinst/internal/kernel/wire"
 	"pam_polyinst/internal/observe"
 	"pam_polyinst/internal/sessions/live"
@@ -316,9 +317,11 @@ func text(all []family) string {
 
 // replace puts a text into a file in one step: who reads it never sees half.
 func replace(path, text string, mode fs.FileMode) error {
+	// the other name by which it is written says nothing to anybody
+	failed := func(err error) error { return fmt.Errorf("replace %s: %s", path, dirfd.Errno(err)) }
 	f, err := os.CreateTemp(filepath.Dir(path), ".polyinst.")
 	if err != nil {
-		return err
+		return failed(err)
 	}
 	_, err = f.WriteString(text)
 	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
@@ -327,6 +330,7 @@ func replace(path, text string, mode fs.FileMode) error {
 	}
 	if err != nil {
 		_ = os.Remove(f.Name())
+		return failed(err)
 	}
-	return err
+	return nil
 }
