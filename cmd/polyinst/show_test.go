@@ -25,8 +25,8 @@ import (
 	"pam_polyinst/internal/sessions/record"
 )
 
-// printed is what a function writes to standard output. Tests that use it do not run beside
-// others.
+// printed is what a function writes to standard output, which may close it. Tests that
+// use it do not run beside others.
 func printed(t *testing.T, f func()) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "out")
@@ -552,7 +552,7 @@ func TestUsage(t *testing.T) {
 	} {
 		offset, _ := errs.Seek(0, 1)
 		status := 0
-		out := printedOrLost(t, func() { status = run(strings.Fields(command)) })
+		out := printed(t, func() { status = run(strings.Fields(command)) })
 		said, _ := os.ReadFile(errs.Name())
 		if got := string(said[offset:]); status != want.status || !strings.HasPrefix(got, want.says) || (want.says == "") != (got == "") || (status == 0) != (out != "") {
 			t.Errorf("polyinst %s: %d, %q, and %d bytes of output, want %d, %q", command, status, got, len(out), want.status, want.says)
@@ -560,28 +560,9 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// printedOrLost is printed for what closes standard output itself.
-func printedOrLost(t *testing.T, f func()) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "out")
-	file, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before := stdout
-	stdout = &output{file: file}
-	defer func() { stdout = before }()
-	f()
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(raw)
-}
-
 // Each command's help fits 80 columns and 24 lines.
 func TestHelpFits(t *testing.T) {
-	top := printedOrLost(t, func() { run([]string{"--help"}) })
+	top := printed(t, func() { run([]string{"--help"}) })
 	var commands []string
 	for line := range strings.Lines(top) {
 		if strings.HasPrefix(line, "  ") {
@@ -592,7 +573,7 @@ func TestHelpFits(t *testing.T) {
 		t.Fatalf("%q", commands)
 	}
 	for _, c := range append(commands, "") {
-		text := printedOrLost(t, func() { run(strings.Fields(c + " --help")) })
+		text := printed(t, func() { run(strings.Fields(c + " --help")) })
 		if n := strings.Count(text, "\n"); n > 24 && c != "" || n < 5 {
 			t.Errorf("%s: %d lines", c, n)
 		}
