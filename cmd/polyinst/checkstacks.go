@@ -56,7 +56,7 @@ func checkRescueOfLines(stacks pamstack.Dir) []remark {
 			continue // an error is said of the line itself
 		}
 		seen[entry.Pos] = true
-		for _, r := range checkList(nil, args.Rescue, pamstack.Warning, "nobody is rescued by it") {
+		for _, r := range checkList(nil, args.Rescue, rescues) {
 			r.File, r.Line, r.Column = entry.Pos.File, entry.Pos.Line, 1
 			r.Message, r.service = "rescue=: "+r.Message, service
 			out = append(out, r)

@@ -182,19 +182,33 @@ func convertInput(paths []string, pamDir, vendor string, wantPAM bool) (input, e
 func readAll(paths []string) ([]config.Source, error) {
 	var list []config.Source
 	for _, path := range paths {
-		var data []byte
-		var err error
-		if path == "-" {
-			data, err = io.ReadAll(os.Stdin)
-		} else {
-			data, err = os.ReadFile(path)
-		}
+		data, err := readInput(path)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, config.Source{Name: path, Data: data})
 	}
 	return list, nil
+}
+
+// inputLimit of one file: nobody writes a megabyte by hand.
+const inputLimit = 1 << 20
+
+// readInput reads a file, or standard input; it may be a pipe, and one without end.
+func readInput(path string) ([]byte, error) {
+	f := os.Stdin
+	if path != "-" {
+		var err error
+		if f, err = os.Open(path); err != nil {
+			return nil, err
+		}
+		defer f.Close()
+	}
+	data, err := io.ReadAll(io.LimitReader(f, inputLimit+1))
+	if err == nil && len(data) > inputLimit {
+		err = fmt.Errorf("%s: is larger than %d bytes", path, inputLimit)
+	}
+	return data, err
 }
 
 // peerFiles are the files that pam_namespace reads, in its order: the main file of
@@ -242,7 +256,7 @@ func pamFiles(dir string) ([]config.Source, error) {
 		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
 			continue
 		}
-		data, err := os.ReadFile(path)
+		data, err := readInput(path)
 		if err != nil {
 			return nil, err
 		}

@@ -42,6 +42,7 @@ taken out. Instances and the configuration stay.`,
 }
 
 func disable(services []string, dryRun bool) error {
+	services = inOrder(services) // each once
 	stacks, err := readStacks(pamDir)
 	if err != nil {
 		return err

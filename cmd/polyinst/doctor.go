@@ -63,8 +63,7 @@ type diagnosis struct {
 
 	faults []string // of the stack, which are no matter of the session's alone
 	x      *explanation
-	begins time.Time
-	later  bool
+	reach  *reach // of the log; nil: as far as was asked for
 }
 
 // remembered is how old a refusal in the log is at most.
@@ -90,7 +89,7 @@ func doctor(name, service string, asJSON bool) error {
 	d := diagnosis{Schema: schema, User: name, Service: service, Refusals: []string{}, Commands: []string{}, Warnings: []string{}, x: &explanation{}}
 	defer func() { d.x.close() }()
 	d.lastRefusal()
-	if err := d.explain(explainer{explainOptions{}, stacks}); err != nil {
+	if err := d.explain(explainer{stacks: stacks}); err != nil {
 		return err
 	}
 	d.judge(stacks)
@@ -119,7 +118,7 @@ func (d *diagnosis) lastRefusal() {
 	if log.name != "" {
 		d.Since = log.since.UTC().Format(time.RFC3339)
 	}
-	d.begins, d.later = log.begins(since)
+	d.reach = log.reach(since)
 }
 
 // explain explains the session by the service that is asked about, or else by the
@@ -151,21 +150,15 @@ func (d *diagnosis) explain(who explainer) error {
 
 // services are those that have our line: first that of the last refusal, and then
 // those by which users log in.
-func (d *diagnosis) services(stacks pamstack.Dir) (out []string) {
-	with := pamstack.Services(stacks)
-	order := slices.Concat(often, with)
+func (d *diagnosis) services(stacks pamstack.Dir) []string {
+	first := often
 	if d.Last != nil {
-		order = append([]string{d.Last.Service}, order...)
+		first = append([]string{d.Last.Service}, often...)
 	}
-	for _, name := range order {
-		if slices.Contains(with, name) && !slices.Contains(out, name) {
-			out = append(out, name)
-		}
+	if out := inOrder(pamstack.Services(stacks), first...); len(out) > 0 {
+		return out
 	}
-	if len(out) == 0 {
-		return []string{"sshd"}
-	}
-	return out
+	return often[:1]
 }
 
 // judge takes over what explain says, and picks the commands out.
@@ -245,8 +238,9 @@ func (d *diagnosis) print() {
 	switch {
 	case d.Log == "":
 		fmt.Fprintln(stdout, "last: not known: there is no log that can be read here")
-	case d.Last == nil && d.later:
-		fmt.Fprintf(stdout, "last: no refusal since %s, when %s begins\n", d.begins.Local().Format(time.DateTime), d.Log)
+	case d.Last == nil && d.reach != nil:
+		why := map[bool]string{false: "when " + d.Log + " begins", true: "and " + d.Log + ", which goes further back, is not read there"}[d.reach.cut]
+		fmt.Fprintf(stdout, "last: no refusal since %s, %s\n", d.reach.at.Local().Format(time.DateTime), why)
 	case d.Last == nil:
 		fmt.Fprintf(stdout, "last: no refusal in the last 30 days, says %s\n", d.Log)
 	default:

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -90,7 +91,7 @@ func edit(conf, name string) error {
 	}
 	d := draft{conf: conf, path: cmp.Or(conf, filepath.Join(observe.ConfigDir, "namespace.conf"))}
 	if name != "" && name != filepath.Base(d.path) {
-		if strings.ContainsRune(name, '/') || strings.HasPrefix(name, ".") || !strings.HasSuffix(name, ".conf") {
+		if strings.ContainsRune(name, '/') || strings.HasPrefix(name, ".") || !strings.HasSuffix(name, ".conf") || strings.ContainsFunc(name, unicode.IsControl) {
 			return usageError{fmt.Errorf("%q is no name of a drop-in: want NAME.conf, which lies in %s", name, observe.InitDir(conf))}
 		}
 		d.path, d.dropin = filepath.Join(observe.InitDir(conf), name), true

@@ -112,6 +112,7 @@ type enabling struct {
 }
 
 func enable(services []string, o enableOptions) error {
+	services = inOrder(services) // each once
 	stacks, err := readStacks(pamDir)
 	if err != nil {
 		return err

@@ -12,8 +12,12 @@ import (
 )
 
 // often are the services by which root gets in: through each of them that changes,
-// a session of root's is rehearsed.
-var often = []string{"sshd", "login", "su", "su-l", "sudo", "sudo-i"}
+// a session of root's is rehearsed. becoming are those of them that open a session in
+// another one.
+var (
+	often    = append([]string{"sshd", "login"}, becoming...)
+	becoming = []string{"su", "su-l", "sudo", "sudo-i"}
+)
 
 // telling are the services through which sessions are rehearsed: each whose own
 // file changes, those by which root gets in, and of a file that is only included one
@@ -96,7 +100,7 @@ func (e *enabling) somebody(services []string) (user string, known bool, err err
 func (e *enabling) explained(service, name string) (*explanation, error) {
 	x := &explanation{}
 	defer x.close()
-	err := explainer{explainOptions{}, e.after}.session(x, name, service, nil)
+	err := explainer{stacks: e.after}.session(x, name, service, nil)
 	return x, err
 }
 

@@ -159,7 +159,11 @@ func choose(all []live.Namespace, whom string) (live.Namespace, error) {
 			return live.Namespace{}, fmt.Errorf("%s is an account and a process: say uid:%s or pid:%d", whom, account.Uid, pid)
 		}
 	}
-	return newest(all, whom, func(n live.Namespace) bool { return n.User == whom })
+	theirs := func(n live.Namespace) bool { return n.User == whom }
+	if _, err := nss.User(whom); nss.IsUnknown(err) && !slices.ContainsFunc(all, theirs) { // one that is removed can have sessions
+		return live.Namespace{}, noSuchAccount(whom)
+	}
+	return newest(all, whom, theirs)
 }
 
 func ofProcess(all []live.Namespace, pid int) (live.Namespace, error) {
@@ -167,6 +171,9 @@ func ofProcess(all []live.Namespace, pid int) (live.Namespace, error) {
 		if slices.Contains(n.PIDs, pid) {
 			return n, nil
 		}
+	}
+	if pid <= 0 || absent(fmt.Sprintf("/proc/%d", pid)) {
+		return live.Namespace{}, fmt.Errorf("there is no process %d; `polyinst list` shows those of sessions", pid)
 	}
 	return live.Namespace{}, fmt.Errorf("process %d is in no namespace of ours; `polyinst list` shows who is", pid)
 }

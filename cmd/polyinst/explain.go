@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -49,14 +50,21 @@ the PAM line and the machine as they are now. It makes and mounts nothing.`,
 			if o.from != "" && o.here {
 				return usageError{errors.New("--from or --here, not both: --here is the session that this shell is in")}
 			}
-			if (o.from != "" || o.here) && !cmd.Flags().Changed("service") {
-				o.service = "su"
+			if cmd.Flags().Changed("service") {
+				if err := serviceName("service", o.service); err != nil {
+					return err
+				}
+			}
+			if _, service, named := strings.Cut(o.from, ":"); named {
+				if err := serviceName("from", service); err != nil {
+					return err
+				}
 			}
 			return explain(args[0], o)
 		},
 	}
 	confFlag(cmd, &o.conf)
-	cmd.Flags().StringVar(&o.service, "service", "sshd", "the PAM `SERVICE`; with --from or --here, su")
+	cmd.Flags().StringVar(&o.service, "service", "", "the PAM `SERVICE`; else sshd, or su with --from or --here")
 	cmd.Flags().StringVar(&o.from, "from", "", "in a session of `USER`[:SERVICE], as by su or sudo")
 	cmd.Flags().BoolVar(&o.here, "here", false, "in the session that this shell is in, if it is in one")
 	cmd.Flags().StringVar(&o.context, "context", "", "the session's security `CONTEXT`, not this shell's")
@@ -70,7 +78,7 @@ func explain(name string, o explainOptions) error {
 	if err != nil && !o.argsGiven {
 		return err
 	}
-	e := explainer{o, stacks}
+	e := explainer{explainOptions: o, stacks: stacks}
 	x, err := e.nested(name)
 	if x != nil {
 		defer x.close()
@@ -92,6 +100,7 @@ func explain(name string, o explainOptions) error {
 type explainer struct {
 	explainOptions
 	stacks pamstack.Dir
+	load   func(module string) string // as loadProblem, which it is if it is nil
 }
 
 // nested explains a session, and first the one that it is opened in, if it is.
@@ -99,6 +108,7 @@ func (e explainer) nested(name string) (*explanation, error) {
 	x := &explanation{Schema: schema, Polydirs: []ruleVerdict{}, Refusals: []string{}, Plan: []planStep{}, Unseen: []string{}}
 	switch {
 	case e.here:
+		e.choose(x, becoming, false)
 		runtime.LockOSThread() // it may have to go to the host's view
 		outer, err := hereAround()
 		if err != nil {
@@ -106,15 +116,18 @@ func (e explainer) nested(name string) (*explanation, error) {
 		}
 		return x, e.session(x, name, e.service, outer)
 	case e.from == "":
+		e.choose(x, often, true)
 		return x, e.session(x, name, e.service, nil)
 	}
 	outerName, outerService, given := strings.Cut(e.from, ":")
-	if !given {
-		outerService = "sshd"
-	}
+	e.choose(x, becoming, false)
 	outer := &explanation{}
 	defer outer.close()
-	login := explainer{explainOptions{conf: e.conf}, e.stacks}
+	login := explainer{explainOptions{conf: e.conf, service: outerService}, e.stacks, e.load}
+	if !given {
+		login.choose(outer, often, true)
+		outerService = login.service
+	}
 	if err := login.session(outer, outerName, outerService, nil); err != nil {
 		return x, err
 	}
@@ -122,6 +135,26 @@ func (e explainer) nested(name string) (*explanation, error) {
 		return x, fmt.Errorf("%s by %s would have no session to begin in: %s", plain(outer.User), plain(outerService), outer.Refusals[0])
 	}
 	return x, e.session(x, name, e.service, outer.asAround())
+}
+
+// choose names the service where nobody has named one: the first of the usual ones,
+// or else of all, whose sessions go through our line. Where there is none it is the
+// first of the usual ones, and what is said of it holds once it has one.
+func (e *explainer) choose(x *explanation, usual []string, all bool) {
+	if e.service != "" {
+		return
+	}
+	var services []string
+	through, _ := covered(e.stacks)
+	for _, l := range through {
+		if all || slices.Contains(usual, l.Service) {
+			services = append(services, l.Service)
+		}
+	}
+	e.service = usual[0]
+	if services = inOrder(services, usual...); len(services) > 0 && services[0] != usual[0] {
+		e.service, x.instead = services[0], usual[0]
+	}
 }
 
 // session fills in what a session would get; outer is the one in which it is

@@ -38,11 +38,12 @@ type explanation struct {
 
 	*promise.Promise `json:"-"`
 
-	theirs []string        // one for each of Unseen: what the session's user mounted
-	loaded pamstack.Loaded // what libpam makes of the stack
-	away   bool            // the host is not in the view of process 1, to which alone rescue admits
-	plan   plan.Plan
-	round  rehearsal
+	theirs  []string        // one for each of Unseen: what the session's user mounted
+	loaded  pamstack.Loaded // what libpam makes of the stack
+	instead string          // the usual service, whose sessions do not go through our line; empty: it is that one
+	away    bool            // the host is not in the view of process 1, to which alone rescue admits
+	plan    plan.Plan
+	round   rehearsal
 }
 
 // pamLine is our line in the stack of the service.

@@ -14,7 +14,11 @@ func (e explainer) line(x *explanation) []string {
 	if e.argsGiven {
 		x.PAM = &pamLine{Arguments: []argumentSay{}}
 	} else {
-		x.loaded = e.stacks.Load(x.Service, loadProblem, daemonFiles())
+		load := e.load
+		if load == nil {
+			load = loadProblem
+		}
+		x.loaded = e.stacks.Load(x.Service, load, daemonFiles())
 		if !x.loaded.Active {
 			return nil
 		}

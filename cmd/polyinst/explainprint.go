@@ -11,7 +11,11 @@ func (x *explanation) print() {
 	if x.From != nil {
 		x.printOuter()
 	}
-	fmt.Fprintf(stdout, "%s (uid %d) by %s:\n", plain(x.User), x.UID, plain(x.Service))
+	instead := ""
+	if x.instead != "" {
+		instead = fmt.Sprintf(", since sessions by %s do not go through our line", x.instead)
+	}
+	fmt.Fprintf(stdout, "%s (uid %d) by %s%s:\n", plain(x.User), x.UID, plain(x.Service), instead)
 	if x.LastGood != "" {
 		fmt.Fprintf(stdout, "the configuration is broken, the last good one is used: %s\n", x.LastGood)
 	}

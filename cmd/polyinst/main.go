@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -52,6 +54,7 @@ func run(args []string) int {
 	root.SetUsageTemplate(helpTemplate)
 	root.SetHelpCommand(helpCommand(root))
 	root.SetArgs(args)
+	root.PersistentPreRunE = func(cmd *cobra.Command, args []string) error { return emptyWord(cmd, args) }
 	usage := false
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { usage = true; return flagError(cmd, err) })
 	root.AddCommand(enableCommand(), confirmCommand(), disableCommand(), statusCommand(), doctorCommand(), rehearseCommand(), rollbackCommand(),
@@ -119,7 +122,12 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 		Use:    "help [COMMAND]",
 		Short:  "the help of a command",
 		Hidden: true,
-		Args:   atMostOne,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usageError{fmt.Errorf("one command at most, not %d", len(args))}
+			}
+			return nil
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			cmd, _, err := root.Find(args)
 			if err != nil {
@@ -211,7 +219,10 @@ func flagError(cmd *cobra.Command, err error) error {
 			help = strings.Replace(help, `mean "`, `mean "--`, 1)
 		}
 	}
-	what, _, _ := strings.Cut(err.Error(), ": strconv.") // Go's words for a value of another type
+	what := err.Error()
+	for _, of := range []string{": strconv.", ": time: "} { // Go's words for a value of another type
+		what, _, _ = strings.Cut(what, of)
+	}
 	return errors.New(what + help)
 }
 
@@ -230,6 +241,38 @@ func users(_ *cobra.Command, args []string, begin string) ([]string, cobra.Shell
 		}
 	}
 	return out, cobra.ShellCompDirectiveNoFileComp
+}
+
+// emptyWord refuses a flag without a value and an empty argument, as an empty variable of
+// a script makes them: the command would do what it does without them.
+func emptyWord(cmd *cobra.Command, args []string) (err error) {
+	if cmd.DisableFlagParsing {
+		return nil // a shell asks what completes a word, which may be empty
+	}
+	if n := cmd.ArgsLenAtDash(); n >= 0 {
+		args = args[:n] // the rest is another command's
+	}
+	if slices.Contains(args, "") {
+		err = usageError{fmt.Errorf("an argument is empty: %s", cmd.UseLine())}
+	}
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		values := []string{f.Value.String()}
+		if several, ok := f.Value.(pflag.SliceValue); ok {
+			values = several.GetSlice()
+		}
+		if slices.Contains(values, "") {
+			err = usageError{fmt.Errorf("--%s: there is nothing behind it; %s --help lists the flags", f.Name, cmd.CommandPath())}
+		}
+	})
+	return err
+}
+
+// serviceName refuses what is no name of a PAM service.
+func serviceName(flag, name string) error {
+	if name == "" || strings.ContainsRune(name, '/') || strings.HasPrefix(name, ".") || strings.ContainsFunc(name, unicode.IsControl) {
+		return usageError{fmt.Errorf("--%s: %q is no name of a service", flag, name)}
+	}
+	return nil
 }
 
 func atMostOne(_ *cobra.Command, args []string) error {

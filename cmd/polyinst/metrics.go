@@ -18,6 +18,7 @@ import (
 	"pam_polyinst/cmd/polyinst/internal/pamstack"
 	"pam_polyinst/internal/core/config"
 	"pam_polyinst/internal/gc"
+	"pam_polyinst/internal/kernel/dirfd"
 	"pam_polyinst/internal/kernel/wire"
 	"pam_polyinst/internal/observe"
 	"pam_polyinst/internal/sessions/live"
@@ -259,9 +260,12 @@ func lastHour(now time.Time) []family {
 		}
 		return true
 	})
-	readable := family{"polyinst_log_readable", "1: there is a log that tells of sessions; 0: nothing is known of the last hour.", map[string]float64{"": 1}}
-	if from.name == "" {
+	readable := family{"polyinst_log_readable", "1: the log tells of all sessions of the last hour that it has; 0: there is none, or it is too long to be read, and there were more.", map[string]float64{"": 1}}
+	reach := from.reach(now.Add(-time.Hour))
+	if from.name == "" || reach != nil && reach.cut {
 		readable.values[""] = 0
+	}
+	if from.name == "" {
 		return []family{readable}
 	}
 	return []family{readable, sessions, refused}
@@ -313,9 +317,11 @@ func text(all []family) string {
 
 // replace puts a text into a file in one step: who reads it never sees half.
 func replace(path, text string, mode fs.FileMode) error {
+	// the other name by which it is written says nothing to anybody
+	failed := func(err error) error { return fmt.Errorf("replace %s: %s", path, dirfd.Errno(err)) }
 	f, err := os.CreateTemp(filepath.Dir(path), ".polyinst.")
 	if err != nil {
-		return err
+		return failed(err)
 	}
 	_, err = f.WriteString(text)
 	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
@@ -324,6 +330,7 @@ func replace(path, text string, mode fs.FileMode) error {
 	}
 	if err != nil {
 		_ = os.Remove(f.Name())
+		return failed(err)
 	}
-	return err
+	return nil
 }

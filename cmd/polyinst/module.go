@@ -28,6 +28,19 @@ func loadProblem(module string) string {
 	return why
 }
 
+// remembering asks about each module once, for however many sessions are explained.
+func remembering(load func(module string) string) func(module string) string {
+	known := map[string]string{}
+	return func(module string) string {
+		why, ok := known[module]
+		if !ok {
+			why = load(module)
+			known[module] = why
+		}
+		return why
+	}
+}
+
 // findModule is the file that libpam loads for a module, empty where it is not
 // known in which directory it looks, and why it cannot load that.
 func findModule(module string) (path, problem string) {

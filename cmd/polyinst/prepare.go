@@ -3,8 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -59,10 +59,10 @@ is, but for a quota, which it sets on the instances that are there.`,
 			}
 			// shells complete the name of a directory with a slash
 			if repair != "" {
-				return repairInstance(c, strings.TrimRight(repair, "/"), fromUID)
+				return repairInstance(c, filepath.Clean(repair), fromUID)
 			}
 			if aside != "" {
-				return setAside(c, strings.TrimRight(aside, "/"))
+				return setAside(c, filepath.Clean(aside))
 			}
 			err = prepare(c, asJSON)
 			if conf == "" {

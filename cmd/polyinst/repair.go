@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os/user"
 	"strconv"
@@ -22,10 +21,13 @@ func instanceAt(c *config.Config, path string) (parent, string, error) {
 	for _, p := range parents(c, false) {
 		name, ok := strings.CutPrefix(path, p.path+"/")
 		if ok && !strings.Contains(name, "/") && strings.HasPrefix(name, p.prefix) && !strings.HasPrefix(name, ".") {
+			if absent(path) {
+				return parent{}, "", fmt.Errorf("%s: there is no such instance; `polyinst list --instances` shows them", path)
+			}
 			return p, name[len(p.prefix):], nil
 		}
 	}
-	return parent{}, "", errors.New(path + ": is no instance of a polydir of the configuration")
+	return parent{}, "", fmt.Errorf("%s: is no instance of a polydir of the configuration; `polyinst list --instances` shows them", path)
 }
 
 func repairInstance(c *config.Config, path string, fromUID uint32) error {

@@ -129,7 +129,7 @@ func (e *evidence) gather() error {
 		e.against("%s: no polydir is configured", x.files.Main.Name)
 	}
 	e.parents(x.config)
-	who := explainer{explainOptions{conf: conf}, stacks}
+	who := explainer{explainOptions{conf: conf}, stacks, remembering(loadProblem)}
 	if err := e.accounts(who, asked, x.config); err != nil {
 		return err
 	}

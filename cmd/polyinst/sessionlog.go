@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -20,17 +21,36 @@ var logFiles = []string{"/var/log/auth.log", "/var/log/secure", "/var/log/messag
 // logTail is how much of the end of a log file is read.
 const logTail = 16 << 20
 
+// bound is how much of the journal is read, and for how long: anybody writes to it, and
+// nobody waits for that.
+type bound struct {
+	bytes int64 // as journalctl prints it
+	time  time.Duration
+}
+
+var journalBound = bound{64 << 20, 10 * time.Second}
+
 // logSource is which log was read, and from when on: a log is rotated, and anybody who
 // writes much to it makes that sooner, so that it may begin later than was asked for.
 type logSource struct {
 	name  string // empty: there is none that can be read here
 	since time.Time
+	cut   bool // it goes further back, and was not read there
 }
 
-// begins says from when on the log was read, if that is not the time that was asked for.
-func (l logSource) begins(asked time.Time) (at time.Time, later bool) {
+// reach says from when on the log was read, if that is not the time that was asked for.
+func (l logSource) reach(asked time.Time) *reach {
 	const tick = time.Second // of a log file's times
-	return l.since, l.since.After(asked.Add(tick))
+	if l.name == "" || !l.since.After(asked.Add(tick)) {
+		return nil
+	}
+	return &reach{l.since, l.cut}
+}
+
+// reach is how far back a log was read, where that is less than was asked for.
+type reach struct {
+	at  time.Time
+	cut bool // the log goes further back
 }
 
 // sessionLog hands on what the module has logged of sessions since a time, the
@@ -43,12 +63,15 @@ func sessionLog(since time.Time, refusedOnly bool, more func(modulelog.Entry) bo
 		return since
 	}
 	if _, err := exec.LookPath("journalctl"); err == nil && (!absent("/run/log/journal") || !absent("/var/log/journal")) {
-		begin := journalBegins()
-		any, err := journal(since, refusedOnly, more)
-		if err == nil {
-			found = logSource{"the journal", latest(begin)}
+		begin := journalBegins(journalBound)
+		read, err := journal(since, refusedOnly, journalBound, more)
+		if read.cut {
+			begin = read.last
 		}
-		if any {
+		if err == nil {
+			found = logSource{"the journal", latest(begin), read.cut}
+		}
+		if read.any {
 			return found
 		}
 	}
@@ -57,43 +80,58 @@ func sessionLog(since time.Time, refusedOnly bool, more func(modulelog.Entry) bo
 		if absent(path) {
 			continue
 		}
-		if begin, err := logFile(path, since, refusedOnly, more); err == nil {
-			return logSource{path, latest(begin)}
+		if begin, cut, err := logFile(path, since, refusedOnly, more); err == nil {
+			return logSource{path, latest(begin), cut}
 		}
 	}
 	return found
 }
 
 // journalBegins is the time of the journal's first entry; now where there is none.
-func journalBegins() time.Time {
-	cmd := exec.Command("journalctl", "--quiet", "--no-pager", "--system", "--output=json", "--output-fields=MESSAGE")
-	out, err := cmd.StdoutPipe()
-	if err != nil || cmd.Start() != nil {
-		return time.Now()
-	}
-	lines := bufio.NewScanner(out)
-	lines.Buffer(nil, 1<<20)
+func journalBegins(most bound) time.Time {
 	at, known := time.Time{}, false
-	for !known && lines.Scan() {
-		at, known = modulelog.JournalTime(lines.Bytes())
-	}
-	_ = cmd.Process.Kill()
-	_ = cmd.Wait()
+	_, _ = journalctl(most, func(line []byte) bool {
+		at, known = modulelog.JournalTime(line)
+		return !known
+	}, "--system", "--output=json", "--output-fields=MESSAGE")
 	if !known {
 		return time.Now()
 	}
 	return at
 }
 
-// journal reads the journal backwards; any: it has something of that time, be it of
-// the module or not.
-func journal(since time.Time, refusedOnly bool, more func(modulelog.Entry) bool) (any bool, err error) {
+// journalRead is what was read of the journal.
+type journalRead struct {
+	any  bool      // it has something of that time, be it of the module or not
+	last time.Time // of the oldest line that was read; now where there is none
+	cut  bool      // the bound was met
+}
+
+// journal reads the journal backwards.
+func journal(since time.Time, refusedOnly bool, most bound, more func(modulelog.Entry) bool) (read journalRead, err error) {
 	const authpriv = "SYSLOG_FACILITY=10"
-	args := []string{"--quiet", "--no-pager", "--reverse", "--output=json", "--output-fields=MESSAGE", fmt.Sprintf("--since=@%d", since.Unix()), authpriv}
+	args := []string{"--reverse", "--output=json", "--output-fields=MESSAGE", fmt.Sprintf("--since=@%d", since.Unix()), authpriv}
 	if refusedOnly {
 		args = append(args, "PRIORITY=1", "PRIORITY=3") // an alert: a rescue; an error: a refusal
 	}
-	cmd := exec.Command("journalctl", args...)
+	read.last = time.Now()
+	read.cut, err = journalctl(most, func(line []byte) bool {
+		read.any = true
+		if at, ok := modulelog.JournalTime(line); ok {
+			read.last = at
+		}
+		e, ok := modulelog.Journal(line)
+		return !ok || !wanted(e, since, refusedOnly) || more(e)
+	}, args...)
+	return read, err
+}
+
+// journalctl hands on what journalctl(1) prints, a line at a time, for as long as more is
+// wanted and the bound is not met; cut: it was.
+func journalctl(most bound, more func(line []byte) bool, args ...string) (cut bool, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), most.time)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "journalctl", append([]string{"--quiet", "--no-pager"}, args...)...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return false, err
@@ -101,20 +139,23 @@ func journal(since time.Time, refusedOnly bool, more func(modulelog.Entry) bool)
 	if err := cmd.Start(); err != nil {
 		return false, err
 	}
-	lines := bufio.NewScanner(out)
+	left := &io.LimitedReader{R: out, N: most.bytes}
+	lines := bufio.NewScanner(left)
 	lines.Buffer(nil, 1<<20)
 	stopped := false
 	for !stopped && lines.Scan() {
-		any = true
-		e, ok := modulelog.Journal(lines.Bytes())
-		stopped = ok && wanted(e, since, refusedOnly) && !more(e)
+		stopped = !more(lines.Bytes())
 	}
-	if stopped || lines.Err() != nil {
-		_ = cmd.Process.Kill()
+	cut = !stopped && (left.N <= 0 || ctx.Err() != nil)
+	if stopped || cut || lines.Err() != nil {
+		cancel()
 		_ = cmd.Wait()
-		return any, lines.Err()
+		if cut {
+			return true, nil
+		}
+		return false, lines.Err()
 	}
-	return any, cmd.Wait()
+	return false, cmd.Wait()
 }
 
 func wanted(e modulelog.Entry, since time.Time, refusedOnly bool) bool {
@@ -122,11 +163,11 @@ func wanted(e modulelog.Entry, since time.Time, refusedOnly bool) bool {
 }
 
 // logFile reads the end of a file backwards. It returns the time of the first line that
-// it has read, now where it has read none.
-func logFile(path string, since time.Time, refusedOnly bool, more func(modulelog.Entry) bool) (begin time.Time, err error) {
+// it has read, now where it has read none; cut: the file has more before that.
+func logFile(path string, since time.Time, refusedOnly bool, more func(modulelog.Entry) bool) (begin time.Time, cut bool, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return begin, err
+		return begin, false, err
 	}
 	defer f.Close()
 	size, err := f.Seek(0, io.SeekEnd)
@@ -134,11 +175,11 @@ func logFile(path string, since time.Time, refusedOnly bool, more func(modulelog
 		_, err = f.Seek(max(0, size-logTail), io.SeekStart)
 	}
 	if err != nil {
-		return begin, err
+		return begin, false, err
 	}
 	text, err := io.ReadAll(io.LimitReader(f, logTail))
 	if err != nil {
-		return begin, err
+		return begin, false, err
 	}
 	now := time.Now()
 	begin = now
@@ -153,8 +194,8 @@ func logFile(path string, since time.Time, refusedOnly bool, more func(modulelog
 		line := strings.TrimSuffix(string(text[i:]), "\n")
 		text = text[:i]
 		if e, ok := modulelog.Line(line, now); ok && wanted(e, since, refusedOnly) && !more(e) {
-			return begin, nil
+			break
 		}
 	}
-	return begin, nil
+	return begin, size > logTail, nil
 }

@@ -25,8 +25,8 @@ import (
 	"pam_polyinst/internal/sessions/record"
 )
 
-// printed is what a function writes to standard output. Tests that use it do not run beside
-// others.
+// printed is what a function writes to standard output, which may close it. Tests that
+// use it do not run beside others.
 func printed(t *testing.T, f func()) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "out")
@@ -374,14 +374,33 @@ func TestLogFile(t *testing.T) {
 			want    []string
 		}{{false, 9, []string{"dave", "carol", "alice"}}, {true, 9, []string{"dave", "carol"}}, {false, 1, []string{"dave"}}} {
 			var got []string
-			_, err := logFile(path, time.Now().Add(-time.Hour), c.refused, func(e modulelog.Entry) bool { got = append(got, e.User); return len(got) < c.most })
-			if err != nil || !slices.Equal(got, c.want) {
+			_, cut, err := logFile(path, time.Now().Add(-time.Hour), c.refused, func(e modulelog.Entry) bool { got = append(got, e.User); return len(got) < c.most })
+			if err != nil || cut || !slices.Equal(got, c.want) {
 				t.Errorf("%+v: %q, %v", c, got, err)
 			}
 		}
 	}
-	if _, err := logFile(path+".none", time.Time{}, false, func(modulelog.Entry) bool { return true }); err == nil {
+	if _, _, err := logFile(path+".none", time.Time{}, false, func(modulelog.Entry) bool { return true }); err == nil {
 		t.Error("a log that is not there")
+	}
+}
+
+// However many sessions are explained, each module is looked for once.
+func TestRemembering(t *testing.T) {
+	var asked []string
+	load := remembering(func(module string) string {
+		asked = append(asked, module)
+		return "no " + module
+	})
+	for range 3 {
+		for _, module := range []string{"a", "b"} {
+			if got := load(module); got != "no "+module {
+				t.Errorf("%s: %q", module, got)
+			}
+		}
+	}
+	if strings.Join(asked, " ") != "a b" {
+		t.Errorf("asked: %q", asked)
 	}
 }
 
@@ -533,7 +552,7 @@ func TestUsage(t *testing.T) {
 	} {
 		offset, _ := errs.Seek(0, 1)
 		status := 0
-		out := printedOrLost(t, func() { status = run(strings.Fields(command)) })
+		out := printed(t, func() { status = run(strings.Fields(command)) })
 		said, _ := os.ReadFile(errs.Name())
 		if got := string(said[offset:]); status != want.status || !strings.HasPrefix(got, want.says) || (want.says == "") != (got == "") || (status == 0) != (out != "") {
 			t.Errorf("polyinst %s: %d, %q, and %d bytes of output, want %d, %q", command, status, got, len(out), want.status, want.says)
@@ -541,28 +560,9 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// printedOrLost is printed for what closes standard output itself.
-func printedOrLost(t *testing.T, f func()) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "out")
-	file, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before := stdout
-	stdout = &output{file: file}
-	defer func() { stdout = before }()
-	f()
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(raw)
-}
-
 // Each command's help fits 80 columns and 24 lines.
 func TestHelpFits(t *testing.T) {
-	top := printedOrLost(t, func() { run([]string{"--help"}) })
+	top := printed(t, func() { run([]string{"--help"}) })
 	var commands []string
 	for line := range strings.Lines(top) {
 		if strings.HasPrefix(line, "  ") {
@@ -573,7 +573,7 @@ func TestHelpFits(t *testing.T) {
 		t.Fatalf("%q", commands)
 	}
 	for _, c := range append(commands, "") {
-		text := printedOrLost(t, func() { run(strings.Fields(c + " --help")) })
+		text := printed(t, func() { run(strings.Fields(c + " --help")) })
 		if n := strings.Count(text, "\n"); n > 24 && c != "" || n < 5 {
 			t.Errorf("%s: %d lines", c, n)
 		}

@@ -44,6 +44,31 @@ func readStacks(dir string) (pamstack.Dir, error) {
 	return stacks, nil
 }
 
+// covered are the services whose sessions go through our line, by name; past are those
+// that have it, and whose sessions go past it all the same: check says why.
+func covered(stacks pamstack.Dir) (through []lineOf, past []string) {
+	load := remembering(loadProblem)
+	for _, name := range pamstack.Services(stacks) {
+		entry, _, _ := stacks.SessionLine(name)
+		if len(stacks.Load(name, load, daemonFiles()).LeftOut) > 0 {
+			past = append(past, name)
+		} else {
+			through = append(through, lineOf{name, entry.Pos.File, entry.Pos.Line})
+		}
+	}
+	return through, past
+}
+
+// inOrder are services, those of first before the others.
+func inOrder(services []string, first ...string) (out []string) {
+	for _, name := range slices.Concat(first, services) {
+		if slices.Contains(services, name) && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // daemonFiles are the configurations of programs that say whether they open
 // sessions, by their services. They are read once, for however many sessions are
 // explained.

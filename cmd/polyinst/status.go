@@ -100,8 +100,7 @@ type hourState struct {
 	Opened  int            `json:"opened"`
 	Refused []refusedState `json:"refused"`
 
-	begins time.Time
-	later  bool
+	reach *reach // of the log; nil: the whole hour
 }
 
 // refusedState are refusals alike.
@@ -121,15 +120,8 @@ func status(conf string, asJSON bool) error {
 		return err
 	}
 	s.Without = append(s.Without, pamstack.Without(stacks)...)
-	programs := daemonFiles()
-	for _, name := range pamstack.Services(stacks) {
-		entry, _, _ := stacks.SessionLine(name)
-		if len(stacks.Load(name, loadProblem, programs).LeftOut) > 0 { // check says why
-			s.Without = append(s.Without, name)
-			continue
-		}
-		s.Services = append(s.Services, lineOf{name, entry.Pos.File, entry.Pos.Line})
-	}
+	through, past := covered(stacks)
+	s.Services, s.Without = append(s.Services, through...), append(s.Without, past...)
 	s.Module = inspectModule(moduleOf(stacks))
 	s.Served = s.Module.Build && listens(wire.ReadySocket)
 	slices.Sort(s.Without)
@@ -252,7 +244,7 @@ func (s *machineState) lastHour(now time.Time) {
 	if log.name != "" {
 		s.LastHour.Since = log.since.UTC().Format(time.RFC3339)
 	}
-	s.LastHour.begins, s.LastHour.later = log.begins(now.Add(-time.Hour))
+	s.LastHour.reach = log.reach(now.Add(-time.Hour))
 }
 
 // refusedMax is how many kinds of refusals a screen shows.
@@ -344,8 +336,9 @@ func (s *machineState) printHour(say func(head, format string, args ...any)) {
 		also = fmt.Sprintf(", %d rescued", rescued)
 	}
 	begins := ""
-	if h.later {
-		begins = ", which begins at " + h.begins.Local().Format(time.TimeOnly)
+	if h.reach != nil {
+		what := map[bool]string{false: "which begins at ", true: "of which no more was read than since "}[h.reach.cut]
+		begins = ", " + what + h.reach.at.Local().Format(time.TimeOnly)
 	}
 	say("last hour", "%d opened, %d refused%s, says %s%s", h.Opened, refused, also, h.From, begins)
 	for i, r := range h.Refused {

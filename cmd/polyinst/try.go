@@ -85,8 +85,8 @@ func try(name string, command []string, o tryOptions) error {
 	if err != nil {
 		return err
 	}
-	if strings.ContainsRune(o.service, '/') || strings.HasPrefix(o.service, ".") || o.service == "" {
-		return usageError{fmt.Errorf("--service: %q is no name of a service", o.service)}
+	if err := serviceName("service", o.service); err != nil {
+		return err
 	}
 	if strings.ContainsRune(o.module, '/') {
 		if o.module, err = filepath.Abs(o.module); err != nil {

@@ -121,6 +121,7 @@ var advices = []advice{
 
 // notObeyed are messages whose command is none to be run here, and why.
 var notObeyed = map[string]string{
+	"`polyinst list --instances` shows them":                                                                                       "it only shows",
 	"`polyinst list --instances` shows who has how much":                                                                           "it only shows",
 	"`polyinst try USER --service SERVICE` rehearses one":                                                                          "it only shows",
 	"`polyinst status --json`":                                                                                                     "it only shows",

@@ -56,6 +56,73 @@ func TestExplainWithoutALine(t *testing.T) {
 	})
 }
 
+// Where no service is named it is one whose sessions go through our line, as status has
+// them, and it is said why it is not the usual one.
+func TestExplainChoosesTheService(t *testing.T) {
+	kit.Story(t, kit.OwnTmp, nil, func(h *host.Host) {
+		h.AddUser("alice")
+		h.AddUser("bob")
+		for _, service := range []string{"sshd", "login", "su", "su-l", "sudo", "sudo-i", "cron"} {
+			h.PAM(service, host.Stack("session optional pam_keyinit.so")...)
+		}
+		is := func(what, inner, outer string) {
+			t.Helper()
+			h.Match(what, h.MustRun("polyinst", "explain", "alice"), `^alice \(uid \d+\) by `+inner+":\n")
+			h.Match(what+", inside", h.MustRun("polyinst", "explain", "alice", "--from", "bob"), `(?m)^a session of bob .* by `+strings.Split(inner, ",")[0]+` has no|^in a session of bob \(uid \d+\) by `+strings.Split(inner, ",")[0]+`, which`)
+			h.Match(what+", inside", h.MustRun("polyinst", "explain", "alice", "--from", "bob"), `(?m)^alice \(uid \d+\) by `+outer+":$")
+		}
+		is("none", "sshd", "su")
+		h.Match("none", h.MustRun("polyinst", "explain", "alice"), `(?m)^NOT ACTIVE: the session stack of "sshd" `)
+		const since = ", since sessions by %s do not go through our line"
+		not := func(service string) string { return fmt.Sprintf(since, service) }
+		h.PAM("cron", host.Stack(kit.Session)...)
+		is("cron", "cron"+not("sshd"), "su")
+		h.PAM("sudo", host.Stack(kit.Session)...)
+		is("sudo", "sudo"+not("sshd"), "sudo"+not("su"))
+		h.PAM("su", host.Stack(kit.Session)...)
+		is("su", "su"+not("sshd"), "su")
+		if out := h.MustRun("polyinst", "explain", "alice"); strings.Contains(out, "NOT ACTIVE") {
+			t.Error(out)
+		}
+		h.PAM("sshd", host.Stack(kit.Session)...)
+		is("sshd", "sshd", "su")
+		h.MustRun("mkdir", "-p", "/etc/ssh")
+		h.WriteFile("/etc/ssh/sshd_config", "UsePAM no\n", 0o644)
+		is("sshd without PAM", "su"+not("sshd"), "su")
+		h.Match("status", h.Cmd("polyinst", "status").Stdout, `(?m)^services +cron, su, sudo$`)
+	})
+}
+
+// A disk that is full says so before a session is refused. On ext4 it has free blocks then,
+// which are root's, or nobody's.
+func TestFullDiskIsForetold(t *testing.T) {
+	for _, reserved := range []string{"0", "5"} {
+		t.Run(reserved, func(t *testing.T) {
+			t.Parallel()
+			kit.Story(t, kit.OwnTmp, []string{"su"}, func(h *host.Host) {
+				h.Need("mke2fs", "losetup")
+				h.AddUser("alice")
+				h.MustRun("truncate", "-s", "300M", "/root/image")
+				h.MustRun("mke2fs", "-q", "-t", "ext4", "-m", reserved, "/root/image")
+				h.MustRun("mount", "-o", "loop", "/root/image", host.Parents)
+				h.Prepare(kit.TmpParent)
+				const foretold = `(?m)^refuse, unless there is room for it: the filesystem of instance parent "/var/lib/polyinst/tmp" is full, or nearly$`
+				const warning = `polydir "/tmp": instance parent "/var/lib/polyinst/tmp": its filesystem is full, or nearly: a new instance is made there, and the session is refused if there is no room for it`
+				if out := h.MustRun("polyinst", "explain", "alice"); strings.Contains(out, "full") {
+					t.Error(out)
+				}
+				h.Sh("cd " + host.Parents + "; cat /dev/zero >rest 2>/dev/null || until ! mkdir more.$((i = i + 1)) 2>/dev/null; do :; done")
+				h.Match("explain", h.MustRun("polyinst", "explain", "alice"), foretold)
+				h.Match("doctor", h.Cmd("polyinst", "doctor", "alice").Stdout, "warning: "+warning)
+				host.Equal(h, "su", h.Su("alice", "true").Code != 0, true)
+				h.WaitLog("session refused for \"alice\": .*no space left on device")
+				h.MustRun("rm", host.Parents+"/rest")
+				h.MustRun("su", "alice", "-c", "true")
+			})
+		})
+	}
+}
+
 // The arguments of the PAM line win over the file, in explain as in a session.
 func TestExplainArguments(t *testing.T) {
 	config := "[namespace]\nnested = \"keep\"\n" + kit.OwnTmp + "hash_names = false\nparent_mode = \"0000\"\n"

@@ -284,7 +284,7 @@ func TestMistypedRescueOfTheLine(t *testing.T) {
 		h.AddGroup("wheel", "alice")
 		h.PAM("su", host.Stack(kit.Session+" rescue=alcie,wheel,@whele")...)
 		r := h.Cmd("polyinst", "check", "--pam")
-		for _, says := range []string{`there is no account "alcie", did you mean "alice"\?`, `there is no account "wheel", but a group of that name: did you mean "@wheel"\?`,
+		for _, says := range []string{`there is no account "alcie", did you mean "alice"\?`, `there is no account "wheel", but a group of that name: "@wheel" rescues all of its members`,
 			`there is no group "whele": nobody is rescued by it, did you mean "wheel"\?`} {
 			h.Match("check", r.Stderr, `(?m)^/etc/pam\.d/su:5:1: warning: rescue=: `+says)
 		}

@@ -86,7 +86,12 @@ func parsePolydirPath(s string, m Method) (Template, *fault) {
 
 // CheckRequired refuses directories that no method can cover, so that nobody could
 // be given them.
-func CheckRequired(path string) error { return CheckPolydirPath(path, widest(path)) }
+func CheckRequired(path string) error {
+	if !strings.HasPrefix(path, "/") {
+		return fmt.Errorf("%q: want an absolute path", path)
+	}
+	return CheckPolydirPath(path, widest(path))
+}
 
 // widest is the method that may cover a path, if any may.
 func widest(path string) Method {

@@ -139,9 +139,11 @@ func userName(s string) *fault {
 	case s[0] == '~':
 		return &fault{fmt.Sprintf("%q is the other module's way to turn the list around", s),
 			fmt.Sprintf("write only = [%q]", s[1:])}
-	case s[0] == '%' || s[0] == '+':
+	case s[0] == '%':
 		return &fault{fmt.Sprintf("%q is no user name", s),
-			fmt.Sprintf("a group is written %q", "@"+strings.TrimLeft(s, "%+"))}
+			fmt.Sprintf("a group is written %q", "@"+strings.TrimLeft(s, "%"))}
+	case s[0] == '+': // a group of that name may be other people
+		return &fault{fmt.Sprintf("%q is no user name", s), "netgroups are not known here: name the users, or a group as \"@GROUP\""}
 	case allDigits(s):
 		// an account may have a number as its name, and another one that uid
 		return &fault{fmt.Sprintf("%q is a number, not a user name", s),

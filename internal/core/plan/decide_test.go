@@ -273,6 +273,12 @@ var decisions = []struct {
 		f.ParentTight = true
 		return f
 	}},
+	{"new-where-all-is-full", tmpUser, func() Facts { f := good(); f.ParentTight = true; return f }},
+	{"existing-where-all-is-full", tmpUser, func() Facts {
+		f := instanceOf(Owner{0, 0, 0o1777})
+		f.ParentTight = true
+		return f
+	}},
 	{"overlay-of-another-method", overKept, func() Facts { return instanceOf(Owner{0, 0, 0o1777}) }},
 	{"overlay-of-a-user", overKept, func() Facts { return instanceOf(Owner{1001, 1001, 0o700}) }},
 	{"overlay-without-changes", overKept, func() Facts {

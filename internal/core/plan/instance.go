@@ -33,7 +33,7 @@ func instance(step *Step, rule Rule, s Subject, f Facts) *Refusal {
 		return refuse(fault, rule.Path, "instance parent %q: %s", rule.Parent, f.ParentRoom).blame("instance_prefix")
 	}
 	if !d.Exists || f.Unfinished {
-		step.FormerName = f.FormerName
+		step.FormerName, step.Tight = f.FormerName, f.ParentTight
 		return nil
 	}
 	switch {

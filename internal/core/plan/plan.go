@@ -63,6 +63,7 @@ type Step struct {
 	Closed     *Owner // what it has, where the user can do less in it than in the polydir; else nil
 	Owner      Owner  // of a NewInstance or NewTmpfs
 	FormerName string // beside a NewInstance: one of this name was made for the same uid
+	Tight      bool   // there may be no room for a NewInstance, which cannot be told before it is tried
 	Tmpfs      []FSOption
 	Proc       []FSOption
 	SeesAll    string // the group whose members see everything in it
@@ -184,6 +185,10 @@ func (s Step) Warnings(user string) []string {
 		out = append(out, fmt.Sprintf("polydir %q: instance parent %q: its filesystem is full, or nearly: the kernel makes a directory there for the overlay, and a session is refused if it cannot: `polyinst list --instances` shows who has how much",
 			s.Path, s.Parent))
 	}
+	if s.Tight {
+		out = append(out, fmt.Sprintf("polydir %q: instance parent %q: its filesystem is full, or nearly: a new instance is made there, and the session is refused if there is no room for it: `polyinst list --instances` shows who has how much",
+			s.Path, s.Parent))
+	}
 	for i, w := range out {
 		out[i] = OfConf(w, s.conf)
 	}
@@ -228,6 +233,9 @@ func (s Step) String() string {
 	}
 	if s.Overlay != nil && s.Overlay.Tight {
 		fmt.Fprintf(&b, "refuse, unless the kernel has room for a directory: the filesystem of instance parent %q is full, or nearly\n", s.Parent)
+	}
+	if s.Tight {
+		fmt.Fprintf(&b, "refuse, unless there is room for it: the filesystem of instance parent %q is full, or nearly\n", s.Parent)
 	}
 	if s.Quota != (config.Quota{}) {
 		b.WriteString(quotaText(s.Quota))

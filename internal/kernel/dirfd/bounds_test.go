@@ -219,25 +219,54 @@ func TestRemoveTreeOfManyDeepDirectories(t *testing.T) {
 	}
 }
 
-// Where nothing can be lifted, the removal says so, removes the rest and ends.
+// What cannot be lifted is dug out, with few descriptors: a tree that is deep and, far down,
+// wide. What cannot be removed there is said, the rest is removed, and there is an end.
 func TestRemoveTreeThatCannotBeLifted(t *testing.T) {
-	dir := nstest.Dir(t)
-	nstest.Tree(t, dir, "d 0755 0 top", "d 0755 0 top/other")
-	at, err := unix.Open(dir+"/top", unix.O_PATH|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = unix.Close(deep(t, at, maxDepth+50))
-	d := open(t, dir)
-	withoutRenames(t, func() { err = d.RemoveTree("top", nil) })
-	if !errors.Is(err, unix.EXDEV) {
-		t.Errorf("it says %v", err)
-	}
-	if _, err := os.Stat(dir + "/top/other"); !os.IsNotExist(err) {
-		t.Error("what lies beside it is still there:", err)
-	}
-	if err := d.RemoveTree("top", nil); err != nil {
-		t.Error("when it can be:", err)
+	for name, mounted := range map[string]bool{"all": false, "but a mount": true} {
+		t.Run(name, func(t *testing.T) {
+			dir := nstest.Dir(t)
+			nstest.Tree(t, dir, "d 0755 0 top", "d 0755 0 top/other")
+			at, err := unix.Open(dir+"/top", unix.O_PATH|unix.O_CLOEXEC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at = deep(t, at, maxDepth+50)
+			for i := range 500 {
+				file(t, at, fmt.Sprint("f", i))
+				if err := unix.Mkdirat(at, fmt.Sprint("w", i), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				wide, err := unix.Openat(at, fmt.Sprint("w", i), unix.O_PATH|unix.O_CLOEXEC, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				file(t, wide, "f")
+				_ = unix.Close(wide)
+			}
+			at = deep(t, at, 1000)
+			if mounted {
+				if err := unix.Mkdirat(at, "m", 0o755); err != nil {
+					t.Fatal(err)
+				}
+				mountThere(t, at, "m")
+			}
+			_ = unix.Close(at)
+			d := open(t, dir)
+			before := descriptors(t)
+			withoutRenames(t, func() { err = d.RemoveTree("top", nil) })
+			if mounted != (err != nil) || mounted && !errors.Is(err, unix.EBUSY) {
+				t.Errorf("it says %v", err)
+			}
+			if after := descriptors(t); after != before {
+				t.Errorf("%d descriptors, %d before", after, before)
+			}
+			if _, err := os.Stat(dir + "/top/other"); !os.IsNotExist(err) {
+				t.Error("what lies beside it is still there:", err)
+			}
+			if _, err := os.Stat(dir + "/top"); mounted != (err == nil) {
+				t.Error("the top:", err)
+			}
+		})
 	}
 }
 
@@ -256,15 +285,59 @@ func TestRemoveTreeLiftsWithinBounds(t *testing.T) {
 	if err := r.lift(d, "b", d, true); err != nil {
 		t.Errorf("one whose time of birth is known: %v", err)
 	}
+	nstest.Tree(t, dir, "d 0755 0 c")
+	withoutRenames(t, func() {
+		r = removal{}
+		if err := r.lift(d, "c", d, false); !IsTooDeep(err) || !errors.Is(err, errNoKey) {
+			t.Errorf("one that is encrypted, and its time of birth is not known: %v", err)
+		}
+	})
 }
 
-// withoutRenames does something on a thread whose renames fail with EXDEV.
+// Who digs goes back to where they came from, and nowhere else.
+func TestUp(t *testing.T) {
+	dir := nstest.Dir(t)
+	nstest.Tree(t, dir, "d 0755 0 from", "d 0755 0 from/child", "d 0755 0 elsewhere")
+	from := open(t, dir+"/from")
+	st, err := from.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := open(t, dir+"/from/child")
+	up, err := child.up(st.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	up.Close()
+	if err := os.Rename(dir+"/from/child", dir+"/elsewhere/child"); err != nil {
+		t.Fatal(err)
+	}
+	if up, err := child.up(st.ID); err == nil {
+		t.Error("it went to", up.Path())
+	}
+}
+
+// mountThere mounts a tmpfs on a directory that lies deeper than a path can be long.
+func mountThere(t *testing.T, at int, name string) {
+	t.Helper()
+	fd, err := unix.Openat(at, name, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Mount("t", fmt.Sprintf("/proc/self/fd/%d", fd), "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// withoutRenames does something on a thread whose renames fail with ENOKEY, as fscrypt's do
+// in a directory whose key is gone.
 func withoutRenames(t *testing.T, do func()) {
 	t.Helper()
 	code := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // seccomp_data's first word: the number
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: unix.SYS_RENAMEAT2},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EXDEV)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOKEY)},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
 	}
 	program := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
@@ -290,7 +363,7 @@ func withoutRenames(t *testing.T, do func()) {
 // Who holds a directory of the tree and goes on making others in it is not
 // waited for: the removal ends, says so, and the next one finishes.
 func TestRemoveTreeThatIsStillMade(t *testing.T) {
-	for name, levels := range map[string]int{"near": 3, "deep": maxDepth + 50} {
+	for name, levels := range map[string]int{"near": 3, "deep": maxDepth + 50, "dug out": maxDepth + 50} {
 		t.Run(name, func(t *testing.T) {
 			dir := nstest.Dir(t)
 			nstest.Tree(t, dir, "d 0755 0 top", "d 0755 0 top/other")
@@ -312,11 +385,18 @@ func TestRemoveTreeThatIsStillMade(t *testing.T) {
 				if made < tooMany && unix.Mkdirat(at, fmt.Sprint("x", made), 0o755) == nil {
 					made++
 					at = deep(t, at, 1)
+					file(t, at, "a")
+					file(t, at, "z")
 				}
 			}
 			grow()
 			d := open(t, dir)
-			err = d.RemoveTree("top", grow)
+			remove := func() { err = d.RemoveTree("top", grow) }
+			if name == "dug out" {
+				withoutRenames(t, remove)
+			} else {
+				remove()
+			}
 			if made < 2 {
 				t.Fatal("nobody made anything")
 			}

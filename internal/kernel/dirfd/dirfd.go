@@ -97,8 +97,11 @@ func (d Dir) open(name string, flags, resolve uint64, mode uint64) (int, error) 
 	}
 	for {
 		fd, err := unix.Openat2(d.FD(), name, &how)
-		// EAGAIN: something was renamed below us during the look; see openat2(2)
-		if !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EAGAIN) {
+		// EAGAIN: something was renamed below us during the look (openat2(2)); of a file
+		// that is opened to be read, that somebody holds a lease on it (fcntl(2)), for whom
+		// nobody waits
+		again := errors.Is(err, unix.EAGAIN) && flags&(unix.O_PATH|unix.O_DIRECTORY) != 0
+		if !errors.Is(err, unix.EINTR) && !again {
 			return fd, err
 		}
 	}

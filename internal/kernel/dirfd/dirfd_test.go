@@ -266,11 +266,24 @@ func TestWriteFile(t *testing.T) {
 
 func TestTrustedFile(t *testing.T) {
 	for _, c := range []struct {
-		uid, mode uint32
-		trusted   bool
-	}{{0, 0o644, true}, {0, 0o600, true}, {1001, 0o644, false}, {0, 0o664, false}, {0, 0o646, false}} {
-		if err := TrustedFile("/x", Stat{UID: c.uid, Mode: c.mode}); (err == nil) != c.trusted {
-			t.Errorf("uid %d mode %o: %v", c.uid, c.mode, err)
+		uid, mode, kind uint32
+		says            string // why not
+	}{
+		{0, 0o644, unix.S_IFREG, ""},
+		{0, 0o600, unix.S_IFREG, ""},
+		{0, 0o755, unix.S_IFDIR, ""},
+		{1001, 0o644, unix.S_IFREG, "/x: owned by uid 1001, want root: chown root /x"},
+		{0, 0o664, unix.S_IFREG, "/x: mode 0664: group or others can write it: chmod go-w /x"},
+		{0, 0o646, unix.S_IFREG, "/x: mode 0646: group or others can write it: chmod go-w /x"},
+		{0, 0o666, unix.S_IFCHR, "/x: is a device, not a regular file"}, // /dev/null stays open to all
+		{0, 0o644, unix.S_IFIFO, "/x: is a FIFO, not a regular file"},
+	} {
+		said := ""
+		if err := TrustedFile("/x", Stat{UID: c.uid, Mode: c.mode, Type: c.kind}); err != nil {
+			said = err.Error()
+		}
+		if said != c.says {
+			t.Errorf("uid %d mode %o: %q, want %q", c.uid, c.mode, said, c.says)
 		}
 	}
 }

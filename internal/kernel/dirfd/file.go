@@ -43,6 +43,16 @@ func (d Dir) OpenFileStat(name string) (File, Stat, error) {
 	return d.openFile(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 }
 
+// AsFile opens the regular file that the handle stands for, whatever has its name by now.
+func (d Dir) AsFile() (File, error) {
+	// O_NONBLOCK: one on which somebody holds a lease (fcntl(2)) is EAGAIN
+	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", d.FD()), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return File{}, pathError("open", d.path, err)
+	}
+	return File{fd: fd + 1, path: d.path}, nil
+}
+
 func (d Dir) openFile(name string, flags, mode uint64) (File, Stat, error) {
 	path := join(d.path, name)
 	fd, err := d.open(name, flags, 0, mode)

@@ -2,9 +2,14 @@ package dirfd
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"pam_polyinst/internal/kernel/nstest"
 )
@@ -32,6 +37,69 @@ func TestReadAll(t *testing.T) {
 		}
 		f.Close()
 		d.Close()
+	}
+}
+
+// A file is opened by its handle: neither what has its name by now is opened instead, nor is
+// anybody waited for who holds a lease on it.
+func TestAsFile(t *testing.T) {
+	dir := nstest.Dir(t)
+	for name, swap := range map[string]func(path string) error{
+		"as it was":     func(string) error { return nil },
+		"gone":          os.Remove,
+		"another file":  func(path string) error { _ = os.Remove(path); return os.WriteFile(path, []byte("another"), 0o644) },
+		"a FIFO":        func(path string) error { _ = os.Remove(path); return unix.Mkfifo(path, 0o644) },
+		"a link":        func(path string) error { _ = os.Remove(path); return os.Symlink("/etc/passwd", path) },
+		"renamed":       func(path string) error { return os.Rename(path, path+".away") },
+		"in a dir gone": func(path string) error { return os.Rename(filepath.Dir(path), filepath.Dir(path)+".away") },
+	} {
+		in := filepath.Join(dir, strings.ReplaceAll(name, " ", "-"))
+		nstest.Tree(t, in[:len(in)-len(filepath.Base(in))], "d 0755 0 "+filepath.Base(in), "f 0644 1001 "+filepath.Base(in)+"/file")
+		d := open(t, in)
+		e, err := d.LookupHere("file")
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := e.Stat()
+		if err == nil {
+			err = swap(in + "/file")
+		}
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		f, err := e.AsFile()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if got, err := f.Stat(); err != nil || got.ID != st.ID {
+			t.Errorf("%s: %+v, %v, want %+v", name, got, err, st)
+		}
+		f.Close()
+		e.Close()
+		d.Close()
+	}
+	nstest.Tree(t, dir, "f 0644 0 leased")
+	held, err := os.OpenFile(dir+"/leased", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	if _, err := unix.FcntlInt(held.Fd(), unix.F_SETLEASE, unix.F_WRLCK); err != nil {
+		t.Fatal("lease:", err)
+	}
+	d := open(t, dir)
+	defer d.Close()
+	e, err := d.LookupHere("leased")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	if _, err := e.AsFile(); !errors.Is(err, unix.EAGAIN) {
+		t.Errorf("a lease: %v", err)
+	}
+	if _, err := d.OpenFile("leased"); !errors.Is(err, unix.EAGAIN) {
+		t.Errorf("a lease, by its name: %v", err)
 	}
 }
 

@@ -28,22 +28,24 @@ func (a *Walks) Room(d Dir, st Stat, files bool) (Room, error) {
 	} else if err != nil {
 		return Room{}, pathError("statfs", d.path, err)
 	}
+	blocks := s.Blocks > 0 && (files || s.Type != unix.TMPFS_MAGIC) // are taken, and can run out
 	switch {
 	case s.Flags&unix.ST_RDONLY != 0:
 		return Room{Why: "lies on a read-only filesystem", Shut: true}, nil
 	case st.Immutable:
 		return Room{Why: "is immutable: chattr -ia " + shellword.Quote(d.path)}, nil
-	case s.Blocks > 0 && s.Bfree == 0 && (files || s.Type != unix.TMPFS_MAGIC):
+	case blocks && s.Bfree == 0:
 		return Room{Why: "lies on a filesystem that is full", Scarce: true}, nil
 	case s.Files > 0 && s.Ffree == 0:
 		return Room{Why: "lies on a filesystem without a free inode", Scarce: true}, nil
 	}
-	return Room{Tight: s.Blocks > 0 && s.Bavail*uint64(s.Frsize) < tight}, nil
+	return Room{Tight: blocks && s.Bavail*uint64(s.Frsize) < tight}, nil
 }
 
 // tight is so few bytes that XFS may make no directory any more, for which it sets up
-// to 60 blocks aside. ext4 has blocks for root, which may serve, and of which some
-// serve nobody.
+// to 60 blocks aside. ext4 has blocks for root, which may serve, and others that serve
+// nobody, so that it is full before Bfree is 0: whether it is cannot be told before
+// something is made there.
 const tight = 256 << 10
 
 // Room says what Dir.Room found.

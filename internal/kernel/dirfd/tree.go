@@ -66,25 +66,23 @@ var errStillMade = errors.New("was made while the tree was being removed: a proc
 // making more of it all the while.
 func IsStillMade(err error) bool { return errors.Is(err, errStillMade) }
 
-// errTooDeep is what IsTooDeep looks for.
-var errTooDeep = fmt.Errorf("more than %d directories lie too deep for one run", maxLifts)
+// errTooDeep and errNoKey are what IsTooDeep looks for.
+var (
+	errTooDeep = fmt.Errorf("more than %d directories lie too deep for one run", maxLifts)
+	errNoKey   = errors.New("lies too deep in what a user has encrypted and shut, on a filesystem that does not say when a directory was made")
+)
 
-// IsTooDeep reports whether RemoveTree left something for the next time, because more
-// had to be lifted than it lifts where it cannot tell what was made meanwhile.
-func IsTooDeep(err error) bool { return errors.Is(err, errTooDeep) }
+// IsTooDeep reports whether RemoveTree left something, because more had to be lifted than
+// it lifts where it cannot tell what was made meanwhile, or because there nothing can be.
+func IsTooDeep(err error) bool { return errors.Is(err, errTooDeep) || errors.Is(err, errNoKey) }
 
 func (r *removal) tree(d Dir, name string, depth int) error {
-	err := unix.Unlinkat(d.FD(), name, 0)
-	if err == nil {
+	gone, isDir, err := d.unlink(name)
+	if gone {
 		r.progress()
-		return nil
 	}
-	if errors.Is(err, unix.ENOENT) {
-		return nil
-	}
-	// EISDIR on Linux, EPERM on some filesystems; POSIX allows both
-	if !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EPERM) {
-		return pathError("unlink", join(d.path, name), err)
+	if !isDir {
+		return err
 	}
 	child, err := d.openTree(name)
 	if err != nil {
@@ -99,7 +97,7 @@ func (r *removal) tree(d Dir, name string, depth int) error {
 	} else {
 		made, known, ino := child.born()
 		switch {
-		case known && made.After(r.began) && !made.After(time.Now()):
+		case known && r.meanwhile(made):
 			return pathError("remove", child.path, errStillMade)
 		case child.subvolume(ino):
 			child.thaw()
@@ -109,7 +107,17 @@ func (r *removal) tree(d Dir, name string, depth int) error {
 			r.into = child
 			defer func() { r.into = r.top }()
 		case depth > maxDepth:
-			return r.lift(d, name, r.into, known)
+			err := r.lift(d, name, r.into, known)
+			if err == nil || !known {
+				return err
+			}
+			if err := r.dig(child); err != nil {
+				return err
+			}
+			if err = d.Rmdir(name); err == nil {
+				r.progress()
+			}
+			return err
 		}
 	}
 	// root's from here on: whoever holds a handle of it can neither add nor rename
@@ -130,6 +138,24 @@ func (r *removal) tree(d Dir, name string, depth int) error {
 			return err
 		}
 	}
+}
+
+// unlink removes what is no directory. What is gone by now is neither.
+func (d Dir) unlink(name string) (gone, isDir bool, err error) {
+	err = unix.Unlinkat(d.FD(), name, 0)
+	switch {
+	case err == nil, errors.Is(err, unix.ENOENT):
+		return err == nil, false, nil
+	case errors.Is(err, unix.EISDIR), errors.Is(err, unix.EPERM): // the second on some filesystems; POSIX allows both
+		return false, true, nil
+	}
+	return false, false, pathError("unlink", join(d.path, name), err)
+}
+
+// meanwhile reports whether a directory was made since the beginning. The clock may have
+// been put back.
+func (r *removal) meanwhile(made time.Time) bool {
+	return made.After(r.began) && !made.After(time.Now())
 }
 
 // entries removes what is in a directory, a few names at a time: there may be
@@ -197,6 +223,8 @@ func (r *removal) lift(d Dir, name string, into Dir, dated bool) error {
 		case errors.Is(err, unix.EXDEV) && !r.kept && r.top.keepProject():
 			r.kept = true
 			continue
+		case errors.Is(err, unix.ENOKEY) && !dated:
+			err = errNoKey
 		}
 		return pathError("rename", join(d.path, name), err)
 	}

@@ -20,6 +20,8 @@ func Trusted(way Way, st Stat) error {
 // TrustedFile is an error unless a file or directory is root's alone to change.
 func TrustedFile(path string, st Stat) error {
 	switch {
+	case !st.IsRegular() && !st.IsDir(): // nobody is told to close /dev/null
+		return untrusted(path, "is a %s, not a regular file", st.TypeName())
 	case st.UID != 0:
 		return untrusted(path, "owned by uid %d, want root: chown root %s", st.UID, shellword.Quote(path))
 	case st.Mode&0o022 != 0:

@@ -81,13 +81,13 @@ func (t *tree) entry(d dirfd.Dir, name string, depth int) error {
 		}
 		return t.entries(e, depth+1)
 	case st.IsRegular():
-		return t.file(d, name)
+		return t.file(e)
 	}
 	return nil
 }
 
-func (t *tree) file(d dirfd.Dir, name string) error {
-	f, err := d.OpenFile(name)
+func (t *tree) file(e dirfd.Dir) error {
+	f, err := e.AsFile()
 	if errors.Is(err, unix.EAGAIN) {
 		return nil // somebody holds a lease on it (fcntl(2)), and is not waited for
 	}
@@ -95,5 +95,5 @@ func (t *tree) file(d dirfd.Dir, name string) error {
 		return err
 	}
 	defer f.Close()
-	return setProject(f.FD(), d.Path()+"/"+name, t.id, false)
+	return setProject(f.FD(), e.Path(), t.id, false)
 }
