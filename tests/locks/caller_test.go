@@ -244,6 +244,7 @@ func TestRescueIsNotForWhatAnyoneCanDo(t *testing.T) {
 func TestRescueIsNotForWhatCannotBeLookedAt(t *testing.T) {
 	kit.Story(t, "[namespace]\nrescue = [\"bob\"]\n"+kit.Everybody+"skel = true\n", []string{"pamhost"}, func(h *host.Host) {
 		h.AddUser("bob")
+		h.PAM("pamhost", host.Stack(kit.Session+" rescue=bob")...) // the list that does not lie in the configuration
 		const login = "user=bob window start open close end"
 		listed := printed(h.Sh(h.Built("fault") + " list " + h.Built("pamhost") + " " + login))["fault"].Text
 		tried := 0
