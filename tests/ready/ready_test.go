@@ -460,18 +460,31 @@ func TestReadyClosesUnhurried(t *testing.T) {
 		ahead := scheduling(h, serve.PID())
 		h.MustRun("su", "alice", "-c", "touch /tmp/x")
 
-		p := h.Start("su", "alice", "-c", "touch /tmp/x; echo opened; read x")
-		p.Expect("opened")
-		tracer := h.Start("strace", "-f", "-e", "trace=unlinkat", "-e", "inject=unlinkat:delay_enter=300000", "-p", strconv.Itoa(serve.PID()))
-		tracer.Expect("attached")
-		p.Send("\n")
-		thread, _ := strconv.Atoi(tracer.Expect(`\[pid +(\d+)\] unlinkat\(.*"x"`)[1])
-		if now := scheduling(h, thread); now == ahead {
-			t.Errorf("while it removes what the user has left: %s", now)
+		// a session that the service was told of, and one that was opened without it
+		for _, forked := range []bool{false, true} {
+			if forked {
+				serve.Stop()
+			}
+			p := h.Start("su", "alice", "-c", "touch /tmp/x; echo opened; read x")
+			p.Expect("opened")
+			if forked {
+				serve = h.Serve("--workers", "1")
+			}
+			traced := serve.PID() // it removes what it was told of; else its worker does
+			if forked {
+				traced = onlyWorker(h, serve)
+			}
+			tracer := h.Start("strace", "-f", "-e", "trace=unlinkat", "-e", "inject=unlinkat:delay_enter=300000", "-p", strconv.Itoa(traced))
+			tracer.Expect("attached")
+			p.Send("\n")
+			thread, _ := strconv.Atoi(tracer.Expect(`\[pid +(\d+)\] unlinkat\(.*"x"`)[1])
+			if now := scheduling(h, thread); now == ahead {
+				t.Errorf("while it removes what the user has left (opened without the service: %t): %s", forked, now)
+			}
+			p.Wait()
+			tracer.Signal(unix.SIGINT)
+			tracer.Wait()
 		}
-		p.Wait()
-		tracer.Signal(unix.SIGINT)
-		tracer.Wait()
 	})
 }
 

@@ -1227,4 +1227,9 @@ var weakenings = []weakening{
 		check: "line.err = errors.Join(line.err, w.base.Unhurried())", instead: "line.err = errors.Join(line.err)",
 		tests: "TestReadyClosesUnhurried",
 	},
+	{
+		name: "ready: what the service removes is not urgent", holds: "I-20", file: "internal/serve/pool.go",
+		check: "if err := self.Unhurried(); err != nil {", instead: "if err := error(nil); err != nil && self.Unhurried() != nil {",
+		tests: "TestReadyClosesUnhurried",
+	},
 }
