@@ -359,7 +359,7 @@ var weakenings = []weakening{
 	},
 	{
 		name: "host: nothing is sent to it while others wait", holds: "I-18", file: "internal/session/session.go",
-		check: "if q.holding {", instead: "if false {",
+		check: "if b.holding {", instead: "if false {",
 		tests: "TestNobodyWaitsForAStoppedHost",
 	},
 	{
@@ -604,7 +604,7 @@ var weakenings = []weakening{
 	},
 	{
 		name: "gc: one candidate is held at a time", holds: "I-10", file: "internal/gc/gc.go",
-		check: "\t\tg.Release()\n\t\tif place ==", instead: "\t\tif place ==",
+		check: "\t\tg.Release()\n\t\tif location ==", instead: "\t\tif location ==",
 		tests: "TestGcThatIsStoppedHoldsOneAtMost",
 	},
 	{
