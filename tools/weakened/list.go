@@ -1044,7 +1044,7 @@ var weakenings = []weakening{
 	},
 	{
 		name: "worker: born outside of a user's cgroup", holds: "I-19", file: "pam_polyinst/ask.c",
-		check: "user_started(call) ? clone_out_of_cgroup() : -1", instead: "0 ? clone_out_of_cgroup() : -1",
+		check: "user_started(call) ? clone_out_of_cgroup() : -1", instead: "user_started(call) && 0 ? clone_out_of_cgroup() : -1",
 		tests: "TestWorkersOwnShare|TestFrozenHost|TestAttackers/setuid_hosts,_frozen",
 	},
 	{
