@@ -1,13 +1,15 @@
 /*
- * Where a thread of the host stands, and its ways from one view to another: into
- * the session's namespace, into one of the host's own to be built in and back,
- * and, for the line "close", out of the session's view and in again.
+ * Where a thread of the host stands and what it keeps of that, who started it, and how
+ * it goes from one view to another: into the session's namespace; into a copy of its
+ * own, to have the view built there; out of it again.
  */
-#define _GNU_SOURCE
+#include "edge.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 #include <linux/magic.h>
@@ -16,17 +18,6 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include <security/pam_ext.h>
-
-#include "edge.h"
-
-void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
 void leave_place(struct place *p)
 {
 	close_fd(&p->ns);
@@ -34,13 +25,55 @@ void leave_place(struct place *p)
 	close_fd(&p->cwd);
 }
 
+static const char KEPT[] = "pam_polyinst"; /* the name of PAM data */
+
+static void forget(pam_handle_t *pamh __attribute__((unused)), void *data, int status __attribute__((unused)))
+{
+	struct kept *k = data;
+
+	leave_place(&k->before);
+	leave_place(&k->session);
+	free(k);
+}
+
+/* What is kept; NULL where nothing is, or nothing can be. */
+struct kept *kept(const struct call *call, bool make)
+{
+	const void *data = NULL;
+
+	if (pam_get_data(call->pamh, KEPT, &data) == PAM_SUCCESS && data)
+		return (struct kept *)data;
+	struct kept *k = make ? malloc(sizeof *k) : NULL;
+	if (k)
+		*k = (struct kept){ .before = NOWHERE, .session = NOWHERE };
+	if (k && pam_set_data(call->pamh, KEPT, k, forget) == PAM_SUCCESS)
+		return k;
+	free(k);
+	return NULL;
+}
+
+const char *item(const struct call *call, int which)
+{
+	const void *value = NULL;
+
+	return pam_get_item(call->pamh, which, &value) == PAM_SUCCESS && value ? value : "";
+}
+
+/* Reports whether a user's process may have started the host: su has their real
+ * uid, sudo and nested ones name who asks. A daemon's share of the machine is
+ * the administrator's choice. */
+bool user_started(const struct call *call)
+{
+	return getuid() != 0 || *item(call, PAM_RUSER);
+}
+
 static struct place stand_here(void)
 {
 	return (struct place){ open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC), -1, open(".", O_PATH | O_DIRECTORY | O_CLOEXEC) };
 }
 
-/* Goes there. What fails behind setns leaves the thread in the root directory of
- * that namespace. */
+/* Goes there. If a step after setns fails, the thread stands in the root directory
+ * of that namespace. */
 static int go_to(const struct call *call, const struct place *p)
 {
 	if (p->ns < 0 || unshare(CLONE_FS) < 0 || setns(p->ns, CLONE_NEWNS) < 0 ||
@@ -51,8 +84,8 @@ static int go_to(const struct call *call, const struct place *p)
 	return 0;
 }
 
-/* Goes to the working directory. The worker has been in it; should it be closed
- * to the host all the same, that is not / in silence. */
+/* Goes to the working directory. The worker has been in it. If the host cannot enter
+ * it all the same, the log says where it stands instead. */
 static void stand(const struct call *call, const struct answer *a)
 {
 	if (fchdir(a->cwd) == 0)
@@ -62,10 +95,9 @@ static void stand(const struct call *call, const struct answer *a)
 	pam_syslog(call->pamh, LOG_WARNING, "the working directory cannot be entered, and this session stands in %s: %s", where, strerror(error));
 }
 
-/* The commit point (I-8): before setns nothing has happened to the host;
- * after it nothing can fail but the way to the working directory. In place the
- * mount namespace is the host's already; what else the session has of its own,
- * it joins. */
+/* The commit point (I-8): before setns nothing has happened to the host; after it
+ * only the way to the working directory can fail. In place the host has the mount
+ * namespace already, and joins the session's others. */
 int join(const struct call *call, const struct answer *a)
 {
 	const bool needless = a->report.action == IN_PLACE && !a->report.nstypes, way_back = a->report.action == JOIN_KEEP_BACK;
@@ -93,7 +125,7 @@ int join(const struct call *call, const struct answer *a)
 	return 0;
 }
 
-/* Takes the host into a namespace to be built in, and keeps where it was. */
+/* Gives the host a namespace in which the view is built, and notes where it was. */
 int leave_to_build(struct place *before)
 {
 	*before = stand_here();
@@ -105,8 +137,8 @@ int leave_to_build(struct place *before)
 	return error;
 }
 
-/* Takes off what a worker that died has left, and goes back to where the host
- * was, if that is permitted. If not, it keeps a copy that looks like it (I-9). */
+/* Takes off the mounts that a dead worker has left, and goes back to where the host
+ * was. If that is not permitted, the host keeps a copy that looks the same (I-9). */
 void restore_view(const struct call *call, const struct place *before, const struct answer *a)
 {
 	char path[32];
@@ -119,18 +151,16 @@ void restore_view(const struct call *call, const struct place *before, const str
 		go_to(call, before);
 }
 
-/* The line "close", which stands at the top of a stack as that of pam_selinux
- * does: at close the modules between it and the line that opened the session
- * clean up in the view in which they opened, and those behind that line in the
- * session's again. The host goes there by descriptors of its own. */
-void leave_view(const struct call *call)
+/* The line "close" stands at the top of a stack, as pam_selinux's does. At close the
+ * modules between it and the line that opened the session clean up in the view in
+ * which they opened; those behind that line do so in the session's view again. */
+void leave_view(const struct call *call, bool others_open)
 {
 	struct kept *k = kept(call, false);
 
 	if (!k || !k->opened)
 		pam_syslog(call->pamh, LOG_WARNING, "close: this stack has a line \"close\", and no line of the module that opens sessions");
-	/* another session of this thread, too, would be out of its view */
-	if (!k || k->before.ns < 0 || k->session.ns >= 0 || held_here() > 1)
+	if (!k || k->before.ns < 0 || k->session.ns >= 0 || others_open) /* these would be out of their view, too */
 		return;
 	k->session = stand_here();
 	if (k->session.ns < 0 || go_to(call, &k->before) < 0) {
@@ -150,12 +180,11 @@ void return_to_view(const struct call *call)
 	leave_place(&k->session);
 }
 
-/* Says why this program does not stand in the view of process 1, NULL where it
- * does: other namespaces (by their links, namespaces(7)), or another root
- * directory. Root's sessions are opened without an answer, and anybody's in
- * spite of a fault, there only: any other view may be one that a user chose. What
- * cannot be read speaks against it; but a login program that no user has started
- * may be denied the look at process 1 by its domain or capabilities. */
+/* Says why this program does not stand in the view of process 1: it has another
+ * namespace (namespaces(7)) or root directory. NULL: it stands there. Any other view
+ * may be one that a user chose: nobody gets in there without an answer, or by rescue.
+ * What cannot be read speaks against it, except in a program that no user has
+ * started: its domain or capabilities may deny it the look at process 1. */
 const char *away(const struct call *call)
 {
 	static const char *const kinds[] = { "mnt", "ipc", "uts", "net" };

@@ -15,7 +15,6 @@ import (
 	"pam_polyinst/cmd/polyinst/internal/program"
 	"pam_polyinst/internal/apply"
 	"pam_polyinst/internal/core/plan"
-	"pam_polyinst/internal/kernel/dirfd"
 	"pam_polyinst/internal/kernel/mntns"
 	"pam_polyinst/internal/kernel/nss"
 	"pam_polyinst/internal/sessions/live"
@@ -234,7 +233,7 @@ func goTo(old apply.Cwd, left plan.Left) error {
 	return at.Dir.Enter()
 }
 
-// become runs the command, or a shell, in place of this process.
+// become runs the command, or a shell, instead of this process.
 func become(command []string, where string) error {
 	if len(command) == 0 {
 		if term.IsTerminal(int(os.Stderr.Fd())) {
@@ -270,18 +269,13 @@ func host(command []string) error {
 	return become(command, "root in the host's view")
 }
 
-// recordOf is the record of the namespace that this process is in.
-func recordOf(store record.Store, own mntns.ID) (*record.Record, error) {
-	root, err := dirfd.Root()
+// recordHere is the record of the namespace that this process is in.
+func recordHere(store record.Store) (*record.Record, error) {
+	own, err := mntns.OwnIdentity()
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
-	st, err := root.Stat()
-	if err != nil {
-		return nil, err
-	}
-	return store.Of(mntns.Identify(own, st))
+	return store.Of(own)
 }
 
 // leave goes from a namespace into that of process 1.
@@ -297,7 +291,7 @@ func leave(ns mntns.NS, own mntns.ID) error {
 	if err != nil {
 		return err
 	}
-	r, err := recordOf(store, own)
+	r, err := recordHere(store)
 	store.Close()
 	if err != nil {
 		return err

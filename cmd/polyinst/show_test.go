@@ -29,6 +29,17 @@ import (
 // use it do not run beside others.
 func printed(t *testing.T, f func()) string {
 	t.Helper()
+	return printedOrLost(t, func() {
+		f()
+		if err := stdout.finish(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// printedOrLost is printed for what closes standard output itself.
+func printedOrLost(t *testing.T, f func()) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "out")
 	file, err := os.Create(path)
 	if err != nil {
@@ -38,9 +49,6 @@ func printed(t *testing.T, f func()) string {
 	stdout = &output{file: file}
 	defer func() { stdout = before }()
 	f()
-	if err := stdout.finish(); err != nil {
-		t.Fatal(err)
-	}
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

@@ -14,10 +14,10 @@ import (
 	"pam_polyinst/internal/observe"
 )
 
-// PrepareParent makes an instance parent of the polydir, root's with the mode that
-// it says, and the directories above it where they are missing. One that exists is
-// looked at and left as it is. parent_in_unsafe_dir permits a place where users
-// can create names, in which only a parent that exists already counts.
+// PrepareParent makes an instance parent of the polydir, root's with the mode that p
+// says, and the directories above it that are missing. It looks at a parent that
+// exists and leaves it as it is. It makes none where users can create names, also with
+// parent_in_unsafe_dir, which permits only a parent that exists already.
 func PrepareParent(path string, p *config.Polydir) (made bool, err error) {
 	for i := 1; i <= len(path); i++ {
 		if i < len(path) && path[i] != '/' {
@@ -41,7 +41,7 @@ func prepareOne(path string, last bool, mode uint32, unsafe bool) (made bool, er
 	defer way.Close()
 	if way.Exposure.Dir != "" && !unsafe {
 		return false, fmt.Errorf("users can create names in %q (%s): %s, or parent_in_unsafe_dir = true",
-			way.Exposure.Dir, way.Exposure.Reason, plan.BetterPlace(way.Exposure.Dir))
+			way.Exposure.Dir, way.Exposure.Reason, plan.BetterParent(way.Exposure.Dir))
 	}
 	if !way.Missing {
 		return false, nil
@@ -86,22 +86,16 @@ func CheckParent(path string, p *config.Polydir) error {
 // Repair gives an existing instance the owner, group, mode and label that a new
 // one would have: those of its polydir, or the context in its name. What is no directory is not touched.
 func Repair(rule plan.Rule, name string) error {
-	polydir, err := dirfd.Walk(rule.Path, nil)
+	polydir, err := dirfd.WalkTo(rule.Path)
 	if err != nil {
 		return err
 	}
 	defer polydir.Close()
-	if polydir.Missing {
-		return dirfd.NotExist(rule.Path)
-	}
-	parent, err := dirfd.Walk(rule.Parent, nil)
+	parent, err := dirfd.WalkTo(rule.Parent)
 	if err != nil {
 		return err
 	}
 	defer parent.Close()
-	if parent.Missing {
-		return dirfd.NotExist(rule.Parent)
-	}
 	if strings.ContainsRune(name, '/') {
 		return fmt.Errorf("%q is no name of an instance", name)
 	}
@@ -162,14 +156,11 @@ func KeepState(dir, name string, content []byte) error {
 	if _, err := PrepareParent(dir, &config.Polydir{ParentMode: 0o755, ParentModeAny: true}); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
-	way, err := dirfd.Walk(dir, nil)
+	way, err := dirfd.WalkTo(dir)
 	if err != nil {
 		return err
 	}
 	defer way.Close()
-	if way.Missing {
-		return dirfd.NotExist(dir)
-	}
 	if err := dirfd.Trusted(way, way.Stat); err != nil {
 		return err
 	}

@@ -40,8 +40,8 @@ type Instance struct {
 	Why          string           // it is stale or unknown, or is of no use to its account as it is
 	Quota        *projquota.Quota // nil: no limit
 
-	place mntns.Place
-	ended bool // whatever a namespace shows, it is not this one
+	location mntns.Location
+	ended    bool // whatever a namespace shows, it is not this one
 }
 
 // Path is where the instance is.
@@ -49,14 +49,11 @@ func (i Instance) Path() string { return i.Parent + "/" + i.Name }
 
 // Usage sums up what the instance takes on the disk.
 func (i Instance) Usage(progress func()) (dirfd.Usage, error) {
-	way, err := dirfd.Walk(i.Parent, nil)
+	way, err := dirfd.WalkTo(i.Parent)
 	if err != nil {
 		return dirfd.Usage{}, err
 	}
 	defer way.Close()
-	if way.Missing {
-		return dirfd.Usage{}, dirfd.NotExist(i.Parent)
-	}
 	dir, err := way.Dir.LookupHere(i.Name)
 	if err != nil {
 		return dirfd.Usage{}, err
@@ -90,7 +87,7 @@ func Instances(parents []Parent, bad func(path string, err error)) ([]Instance, 
 		return nil, err
 	}
 	for i := range all {
-		if x := &all[i]; !x.ended && c.uses.Of(x.place, x.UID, x.Recorded) != live.Free {
+		if x := &all[i]; !x.ended && c.uses.Of(x.location, x.UID, x.Recorded) != live.Free {
 			x.State, x.Why = InUse, ""
 		}
 	}
@@ -109,7 +106,7 @@ func (c *collection) instances(p Parent) ([]Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	place, err := mntns.PlaceOf(way.Dir)
+	location, err := mntns.LocationOf(way.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -117,8 +114,8 @@ func (c *collection) instances(p Parent) ([]Instance, error) {
 	for _, name := range names {
 		i, ok := c.instance(p, way.Dir, name)
 		if ok {
-			i.place = place.Below(name)
-			c.uses.Want(i.place)
+			i.location = location.Below(name)
+			c.uses.Want(i.location)
 			out = append(out, i)
 		}
 	}

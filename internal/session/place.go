@@ -15,9 +15,9 @@ import (
 	"pam_polyinst/internal/sessions/record"
 )
 
-// AboutHost is what a worker knows of its host beside what it sees where it stands
-// itself: a forked worker has that from the host (Inherited), a ready one asks the
-// kernel. Both stand in the host's namespaces, root and working directory.
+// AboutHost is what a worker knows of its host beyond what it sees from where it
+// stands, which is in the host's namespaces, root and working directory. A forked
+// worker has it from the host (Inherited); a ready one asks the kernel.
 type AboutHost interface {
 	// Capabilities are those of the host's thread.
 	Capabilities() (mntns.Capabilities, error)
@@ -70,11 +70,10 @@ type place struct {
 	own    *record.Record // of the namespace that the host is in, if it is ours
 }
 
-// lookAround notes where the host is: its working directory, its root, its
-// namespace and what we know of that. Nothing is changed but where this process
-// stands, in between. What cannot be told in a chroot without CAP_SYS_CHROOT is
-// left open.
-func (c *call) lookAround() *plan.Refusal {
+// findPlace notes where the host is: its working directory, its root, its namespace
+// and what we know of that. It changes only where this process stands, and only in
+// between. In a chroot without CAP_SYS_CHROOT it leaves open what it cannot find out.
+func (c *call) findPlace() *plan.Refusal {
 	var err error
 	c.cwd = apply.LookAtCwd()
 	if c.root, err = dirfd.Root(); err != nil {
@@ -88,12 +87,7 @@ func (c *call) lookAround() *plan.Refusal {
 	if c.rooted = err == nil; !c.rooted && !dirfd.IsDenied(err) {
 		return hostFault(err) // not a right that is missing: another way would not do better
 	}
-	root, err := dirfd.Root()
-	if err != nil {
-		return hostFault(err)
-	}
-	defer root.Close()
-	after, err := root.Stat()
+	after, err := dirfd.RootStat()
 	if err != nil {
 		return hostFault(err)
 	}
@@ -113,7 +107,7 @@ func (c *call) lookAround() *plan.Refusal {
 	return c.readRecord()
 }
 
-// backToChroot goes back below the host's root, where it was not the
+// backToChroot goes back to the host's root directory, if that is not the
 // namespace's.
 func (c *call) backToChroot() *plan.Refusal {
 	if !c.chroot {
@@ -151,9 +145,8 @@ func (c *call) readRecord() *plan.Refusal {
 	return nil
 }
 
-// unrecorded judges records that cannot be read or written. Where SELinux
-// denies that to this program, a session is none the less possible: what is
-// lost is told.
+// unrecorded judges records that cannot be read or written. If SELinux denies them to
+// this program, a session is possible without them, and the log says what is lost.
 func (c *call) unrecorded(err error) *plan.Refusal {
 	// asked now: the mode may have changed since the session's context was read
 	if !dirfd.IsDenied(err) || !observe.SELinuxActive() {
@@ -178,9 +171,9 @@ func (c *call) facts() plan.Place {
 	if c.own == nil || c.req.InPlace {
 		return at
 	}
-	at.Around = c.Around(*c.own)
+	at.Outer = c.Outer(*c.own)
 	if c.Selection.Base(c.Nested()) == plan.HostView {
-		c.hostView = promise.OpenHostView(*c.own, at.Around)
+		c.hostView = promise.OpenHostView(*c.own, at.Outer)
 	}
 	return at
 }
@@ -224,19 +217,4 @@ func (c *call) builtFrom() mntns.ID {
 		return c.req.HostNS
 	}
 	return c.ns
-}
-
-// identity is that of the namespace that this process is in, at its root.
-func identity() (mntns.Identity, error) {
-	root, err := dirfd.Root()
-	if err != nil {
-		return mntns.Identity{}, err
-	}
-	defer root.Close()
-	st, err := root.Stat()
-	if err != nil {
-		return mntns.Identity{}, err
-	}
-	id, err := mntns.OwnID()
-	return mntns.Identify(id, st), err
 }

@@ -29,8 +29,8 @@ type Host interface {
 	// Mounted hands over a mount that will be attached in the host's own
 	// namespace, which takes it off if this process ends without an answer.
 	Mounted(dirfd.Dir) error
-	// Elsewhere hands over where the host is to stand should it not be able to
-	// enter its working directory.
+	// Elsewhere hands over the directory in which the host stands if it cannot enter
+	// its working directory.
 	Elsewhere(dirfd.Dir)
 	// Retake puts this process in order again, whose effective uid was a user's.
 	Retake()
@@ -39,7 +39,7 @@ type Host interface {
 	// Later has something done for which the host does not wait.
 	Later(func())
 	// Report sends the answer; an error says that the host did not enter
-	// the new view, or turned StayHome down.
+	// the new view, or rejected StayHome.
 	Report(wire.Report) error
 }
 
@@ -60,8 +60,8 @@ type call struct {
 	mounted  int       // attached in place
 	cut      apply.Cut // of the namespace that the view is built in
 
-	quiet   *quiet    // host, while nothing may be sent to it
-	patient time.Time // until when it is waited for what other sessions need not be waited for
+	buffer  *buffer   // host, while nothing may be sent to it
+	patient time.Time // how long to wait for others if it can be done without them
 
 	turn *record.User // scope "user": while it is this session's turn
 	view string       // scope "user": what the sessions that share have in common
@@ -70,52 +70,51 @@ type call struct {
 }
 
 func newCall(req wire.Request, host Host, of AboutHost) *call {
-	q := &quiet{Host: host}
-	return &call{Promise: &promise.Promise{}, req: req, host: q, of: of, quiet: q}
+	b := &buffer{Host: host}
+	return &call{Promise: &promise.Promise{}, req: req, host: b, of: of, buffer: b}
 }
 
-// quiet keeps what is to be logged while other sessions may be waiting for this
-// one: who has stopped the host, so that it does not read, would stop them too.
-// What is kept is bounded: a line for each thing that a plan says, and what a script
-// may write.
-type quiet struct {
+// buffer keeps what is to be logged while other sessions may be waiting for this
+// one. A user who has stopped the host, so that it does not read, would else stop them
+// too. What is kept is bounded: a line for each thing that a plan says, and what a
+// script may write.
+type buffer struct {
 	Host
 	holding bool
 	kept    []func()
 
-	counts, closes bool // what the report will say
+	counts, skipClose bool // what the report will say
 }
 
 // Report sends the answer.
-func (q *quiet) Report(r wire.Report) error {
-	r.Counts, r.Quiet = q.counts, q.closes
-	return q.Host.Report(r)
+func (b *buffer) Report(r wire.Report) error {
+	r.Counts, r.SkipClose = b.counts, b.skipClose
+	return b.Host.Report(r)
 }
 
 // Log sends a line, or keeps it.
-func (q *quiet) Log(p wire.Priority, text string) {
-	if q.holding {
-		q.kept = append(q.kept, func() { q.Host.Log(p, text) })
+func (b *buffer) Log(p wire.Priority, text string) {
+	if b.holding {
+		b.kept = append(b.kept, func() { b.Host.Log(p, text) })
 		return
 	}
-	q.Host.Log(p, text)
+	b.Host.Log(p, text)
 }
 
 // hold begins the time in which other sessions may be waiting for this one, and
 // release is its end.
-func (c *call) hold() { c.quiet.holding = true }
+func (c *call) hold() { c.buffer.holding = true }
 
 func (c *call) release() {
-	c.quiet.holding = false
-	for _, send := range c.quiet.kept {
+	c.buffer.holding = false
+	for _, send := range c.buffer.kept {
 		send()
 	}
-	c.quiet.kept = nil
+	c.buffer.kept = nil
 }
 
-// waits says how long other sessions are waited for: half of the time that there
-// is for the whole where it goes without them, else nearly all of it, so that there
-// is time left to say why not.
+// waits says how long this session waits for others: half of the timeout if it can do
+// without them, else nearly all of it, so that there is time left to say why not.
 func (c *call) waits() instance.Waits {
 	return instance.Waits{Turn: c.patient, Lock: c.until.Add(-c.Config.Namespace.Timeout / 10)}
 }
@@ -213,12 +212,12 @@ func (c *call) stayHome(r *plan.Refusal, p wire.Priority, text string) bool {
 	return err == nil
 }
 
-// quietClose saves the host the question at close where there can be nothing to
-// do: no tmpdir instance is in the view that the session gets, or it goes when the
-// last process has left the view, and the host does not want to go back.
-func (c *call) quietClose(view *record.Record) {
+// skipClose tells the host not to ask a worker at close if there can be nothing to do:
+// the view of the session has no tmpdir instance, or somebody is told of its end
+// (Watched), and the host does not want to go back.
+func (c *call) skipClose(view *record.Record) {
 	if (view == nil || len(view.Tmpdirs()) == 0 || view.Watched) && !c.Args.UnmountOnClose {
-		c.quiet.closes = true
+		c.buffer.skipClose = true
 	}
 }
 

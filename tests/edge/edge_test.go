@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"pam_polyinst/tests/host"
+	"pam_polyinst/tests/kit"
 )
 
 func TestMain(m *testing.M) { host.Main(m) }
@@ -114,7 +115,7 @@ func TestLyingWorker(t *testing.T) {
 }
 
 // A report of "stay, if that is the view of process 1", and root without any
-// report, are turned down elsewhere.
+// report, are rejected elsewhere.
 func TestLiarElsewhere(t *testing.T) {
 	story(t, func(h *host.Host) {
 		h.Sh("cp " + edge(h, "pam_liar-asan.so") + " " + filepath.Dir(h.Module()) + "/pam_liar.so")
@@ -141,17 +142,9 @@ func clean(h *host.Host, what, said string) {
 	}
 }
 
-const ownTmp = `
-[[polydir]]
-path            = "/tmp"
-instance_prefix = "/var/lib/polyinst/tmp/"
-method          = "user"
-except          = ["root"]
-`
-
 func install(h *host.Host) {
 	h.Install()
-	h.Config(ownTmp)
+	h.Config(kit.OwnTmp)
 	h.Prepare("/var/lib/polyinst/tmp")
 	h.AddUser("alice")
 }

@@ -7,14 +7,13 @@ import (
 	"unicode/utf8"
 )
 
-// The TOML library tells values but not where they stand. The scanner below
-// walks over a text that the library has accepted and notes the offset of each
-// key, table header and array element. It trusts the library for the syntax,
-// so where it is unsure it moves on: the worst outcome is the position of the
-// table around a key.
+// The TOML library has values but not their positions. The scanner below walks over a
+// text that the library has accepted and notes the offset of each key, table header and
+// array element. The syntax is the library's concern: if the scanner is unsure, it
+// moves on, and at worst a key gets the position of its table.
 //
-// It looks for one thing that the library lets pass: a key that is given twice
-// where the first time made a table (tmpfs.size = "1G", then tmpfs = "x").
+// It looks for one thing that the library lets pass: a key that is given twice, and
+// was a table the first time (tmpfs.size = "1G", then tmpfs = "x").
 
 // nodeKind says what made a node, which decides whether it may be met again.
 type nodeKind int
@@ -46,7 +45,7 @@ func (n *node) add(name string, kid *node) *node {
 }
 
 // kid is the node of a key below n, or n itself where the scanner did not
-// see the key, so that there always is a place to point to.
+// see the key, so that there always is a position to point to.
 func (n *node) kid(name string) *node {
 	if k := n.kids[name]; k != nil {
 		return k
@@ -211,8 +210,8 @@ func (s *scanner) keyValue(table *node, path []part) {
 	s.value(parent.add(last.name, newNode(parts[0].off, writtenValue)), full)
 }
 
-// descend follows all parts but the last from n, to which path leads, and makes
-// what is missing.
+// descend goes from n, which has the path path, through all parts but the last, and
+// makes the nodes that are missing.
 func (s *scanner) descend(n *node, path, parts []part, made nodeKind) *node {
 	for i, p := range parts[:len(parts)-1] {
 		next := n.kids[p.name]
@@ -377,7 +376,7 @@ func newLines(file, text string) *lines {
 	return l
 }
 
-// at is the position of the character around the byte offset off.
+// at is the position of the character that has the byte at off.
 func (l *lines) at(off int) Position {
 	off = min(max(off, 0), len(l.text))
 	for off > 0 && off < len(l.text) && !utf8.RuneStart(l.text[off]) {

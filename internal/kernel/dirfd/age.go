@@ -28,7 +28,7 @@ const maxAgeDepth = 500
 // be, and directories, on which another namespace may have something mounted that
 // would go with them, go only while nobody uses the tree; directories of root's,
 // devices, sticky files and what is in a read-only subvolume stay, and so does an
-// entry that the user puts another one in the place of meanwhile. It goes by handle,
+// entry that the user replaces meanwhile. It goes by handle,
 // follows no link and crosses into no other mount.
 func (d Dir) Age(a Aging) (removed int, err error) {
 	if a.Progress == nil {
@@ -145,8 +145,8 @@ func (g *aging) stat(d Dir, name string) (*unix.Statx_t, error) {
 	return &x, pathError("stat", join(d.path, name), err)
 }
 
-// old looks at all times; that of a directory's last reading is also that of
-// whoever only looks for something, and does not count.
+// old looks at all times of an entry, with one exception: that a directory was read
+// does not count, because a mere search does that.
 func (g *aging) old(x *unix.Statx_t) bool {
 	times := []unix.StatxTimestamp{x.Mtime, x.Ctime}
 	if x.Mask&unix.STATX_BTIME != 0 {

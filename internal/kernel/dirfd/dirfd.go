@@ -58,10 +58,19 @@ func (d Dir) Dup() (Dir, error) {
 // Root is the root directory of this process.
 func Root() (Dir, error) { return openPath("/") }
 
-// Cwd tells where this process stands: the path, which is empty where it cannot be
-// told (it was removed, or lies outside the root), and the directory's identity.
-// It opens nothing and asks no filesystem, which may be a user's that hangs
-// (AT_STATX_DONT_SYNC, statx(2)).
+// RootStat is what the root directory of this process is now.
+func RootStat() (Stat, error) {
+	root, err := Root()
+	if err != nil {
+		return Stat{}, err
+	}
+	defer root.Close()
+	return root.Stat()
+}
+
+// Cwd says where this process stands: the directory's identity, and its path, which is
+// empty if the directory was removed or lies outside the root. Cwd opens nothing and
+// asks no filesystem (AT_STATX_DONT_SYNC, statx(2)): it may be a user's that hangs.
 func Cwd() (path string, id ID, err error) {
 	var x unix.Statx_t
 	flags := unix.AT_EMPTY_PATH | unix.AT_STATX_DONT_SYNC
@@ -134,8 +143,8 @@ func (d Dir) Lookup(name string) (Dir, error) {
 	return entry, nil
 }
 
-// openEntry opens a directory or else what there is; with O_DIRECTORY first:
-// only so does an automount point mount.
+// openEntry opens an entry. It tries O_DIRECTORY first, because only that has an
+// automount point mounted; if the entry is no directory, it opens what it is.
 func (d Dir) openEntry(name string, resolve uint64) (int, error) {
 	fd, err := d.open(name, unix.O_PATH|unix.O_DIRECTORY, resolve, 0)
 	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {

@@ -82,14 +82,14 @@ func (w Way) Filesystem() (Filesystem, error) {
 	return w.Dir.Filesystem()
 }
 
-// Spot is a directory as a place where something can be mounted: of a directory
-// that shows in two places by a bind mount, one of them.
+// Spot is a directory at which something can be mounted. A directory that a bind mount
+// shows twice is two spots.
 type Spot struct {
 	ID
 	Mount uint64
 }
 
-// Spot is the place that the handle stands for.
+// Spot is the one that the handle stands for.
 func (s Stat) Spot() Spot { return Spot{s.ID, s.MountID} }
 
 // View lays directories over others for a walk, as mounts would: whoever arrives
@@ -121,6 +121,16 @@ var ErrNotYet = errors.New("not there yet")
 // Way has only its Exposure, which is what others could do to the names up to
 // there, and where a view was entered.
 func Walk(path string, view View) (Way, error) { return (*Walks)(nil).WalkFor(NoUID, path, view) }
+
+// WalkTo is Walk to a directory that must be there: an error of IsNotExist if not.
+func WalkTo(path string) (Way, error) {
+	way, err := Walk(path, nil)
+	if err == nil && way.Missing {
+		way.Close()
+		return Way{}, NotExist(path)
+	}
+	return way, err
+}
 
 // WalkFor is Walk on behalf of a user: what they have mounted themselves is
 // entered, as a directory of theirs, and may keep nobody waiting but them.

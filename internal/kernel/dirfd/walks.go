@@ -2,17 +2,16 @@ package dirfd
 
 import "golang.org/x/sys/unix"
 
-// Walks are walks that are made one after the other, and of which many begin alike:
-// to the polydirs of a session. A directory on the way is entered once where its name,
-// and itself, are root's alone to change, so that nobody else can have another walk
-// see something else; and of each mount it is asked once what it is. All else is
-// gone to by each walk, as if it were the first.
+// Walks are the walks to the polydirs of a session, one after the other, of which many
+// begin alike. They enter a directory on the way once if only root can change it and
+// its name, because then no later walk could see another one; and they ask once what
+// a mount is. Each walk enters everything else by itself, as if it were the first.
 //
 // They are of one view: they end before this process enters another namespace. What
-// they have handed out ends with them, but for the Dir of a Way. The nil Walks
-// remember nothing.
+// they have handed out ends with them, with the exception of the Dir of a Way. The nil
+// Walks remember nothing.
 type Walks struct {
-	at     place // the root directory
+	at     stop // the root directory
 	known  map[stepping]entered
 	mounts map[uint64]*mounted // by ids that are never used again
 	rooms  map[uint64]*unix.Statfs_t
@@ -47,20 +46,20 @@ func (a *Walks) Covered(spot Spot) {
 }
 
 // root is the root directory.
-func (a *Walks) root() (place, error) {
+func (a *Walks) root() (stop, error) {
 	if a != nil && a.at.IsOpen() {
 		return a.at, nil
 	}
 	root, err := Root()
 	if err != nil {
-		return place{}, err
+		return stop{}, err
 	}
 	st, err := root.Stat()
 	if err != nil {
 		root.Close()
-		return place{}, err
+		return stop{}, err
 	}
-	at := place{Dir: root, stat: st}
+	at := stop{Dir: root, stat: st}
 	if a != nil {
 		at.Dir = root.lend()
 		at.on = rootMount(st)
@@ -84,7 +83,7 @@ func rootMount(root Stat) *mounted {
 
 // recall is a step that was made before. What a walk leads to in the end is always
 // looked at.
-func (a *Walks) recall(here place, name string, last bool) (entered, bool) {
+func (a *Walks) recall(here stop, name string, last bool) (entered, bool) {
 	if a == nil || last || !here.lent {
 		return entered{}, false
 	}
@@ -94,7 +93,7 @@ func (a *Walks) recall(here place, name string, last bool) (entered, bool) {
 
 // remember notes a step, if only root could have it lead elsewhere. The way to here is
 // known to be root's alone.
-func (a *Walks) remember(here place, name string, next entered) entered {
+func (a *Walks) remember(here stop, name string, next entered) entered {
 	st := next.stat
 	if a == nil || !here.lent || !st.IsDir() || st.UID != 0 || st.Mode&0o022 != 0 || next.on == nil || !next.on.Kept {
 		return next
@@ -145,9 +144,9 @@ func (a *Walks) statfs(d Dir, st Stat) (*unix.Statfs_t, error) {
 }
 
 // keep is a handle that outlives the walk.
-func (p place) keep() (Dir, error) {
-	if p.lent {
-		return p.Dir, nil
+func (s stop) keep() (Dir, error) {
+	if s.lent {
+		return s.Dir, nil
 	}
-	return p.Dup()
+	return s.Dup()
 }

@@ -165,19 +165,13 @@ func (h *Host) Close() {
 }
 
 // Enter takes this process where the host stands, as one that was forked from it
-// would: into its namespace and working directory. A host in a chroot is turned
-// down, and so is one whose working directory only its user's filesystem could
-// speak of.
+// would: into its namespace and working directory. It rejects a host in a chroot,
+// and one whose working directory only its user's filesystem could speak of.
 func (h *Host) Enter() error {
 	if err := h.ns.Enter(); err != nil {
 		return err
 	}
-	root, err := dirfd.Root()
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	here, err1 := root.Stat()
+	here, err1 := dirfd.RootStat()
 	theirs, err2 := h.root.Stat()
 	if err := errors.Join(err1, err2); err != nil {
 		return err

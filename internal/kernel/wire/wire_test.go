@@ -21,7 +21,7 @@ func read(t *testing.T, name string) string {
 }
 
 // The two ends agree: wire.h has the messages, actions and sizes of this
-// package, and host.c asks with the keys that ParseRequest wants.
+// package, and host.c and ask.c ask with the keys that ParseRequest wants.
 func TestWire(t *testing.T) {
 	header := read(t, "wire.h")
 	c := map[string]int{}
@@ -37,7 +37,7 @@ func TestWire(t *testing.T) {
 	}
 	ours := map[string]int{
 		"HELLO": hello, "DEADLINE": deadline, "LOGLINE": logLine, "TELL": tell, "MOUNTED": mounted, "ELSEWHERE": elsewhere,
-		"COUNTS": counts, "QUIET": quiet, "REPORT": report, "CANNOT": cannot,
+		"COUNTS": counts, "SKIP_CLOSE": skipClose, "REPORT": report, "CANNOT": cannot,
 		"STAY": int(Stay), "STAY_HOME": int(StayHome), "JOIN": int(Join), "JOIN_KEEP_BACK": int(JoinKeepBack),
 		"IN_PLACE": int(InPlace), "RETRY_IN_PLACE": int(RetryInPlace),
 		"MOUNTS_MAX": MountsMax, "BACK_FD": BackFD,
@@ -67,7 +67,7 @@ func TestWire(t *testing.T) {
 	if want := []string{"type:8", "action:8", "code:8", "priority:8", "nstypes:32"}; !slices.Equal(layout, want) {
 		t.Errorf("wire.h: a report is %v, want %v", layout, want)
 	}
-	bare := Report{Action: Join, Code: Refused, Priority: Warning, NSTypes: 0x01010101, Counts: true, Quiet: true}.packet()
+	bare := Report{Action: Join, Code: Refused, Priority: Warning, NSTypes: 0x01010101, Counts: true, SkipClose: true}.packet()
 	if want := "RJ\x06\x1c\x01\x01\x01\x01"; string(bare) != want {
 		t.Errorf("a report is %q, want %q", bare, want)
 	}
@@ -77,7 +77,7 @@ func TestWire(t *testing.T) {
 	}
 
 	var asked []string
-	for _, m := range regexp.MustCompile(`\bput(?:_number)?\((?:r|request), "(\w+)="`).FindAllStringSubmatch(read(t, "host.c"), -1) {
+	for _, m := range regexp.MustCompile(`\bput(?:_number)?\((?:r|request), "(\w+)="`).FindAllStringSubmatch(read(t, "host.c")+read(t, "ask.c"), -1) {
 		asked = append(asked, m[1])
 	}
 	wanted := append(slices.Collect(maps.Keys(new(Request).keys())), "arg")
@@ -85,6 +85,6 @@ func TestWire(t *testing.T) {
 	asked = slices.Compact(asked) // "ready" once more where a ready worker did not answer
 	slices.Sort(wanted)
 	if !slices.Equal(asked, wanted) {
-		t.Errorf("host.c asks with %v, want %v", asked, wanted)
+		t.Errorf("host.c and ask.c ask with %v, want %v", asked, wanted)
 	}
 }

@@ -12,10 +12,10 @@ import (
 
 const ours = "session required pam_polyinst.so"
 
-// Every file of testdata/place is a directory of PAM stacks in a distribution's
+// Every file of testdata/enable is a directory of PAM stacks in a distribution's
 // manner, the services to be enabled, and what becomes of the files.
-func TestPlace(t *testing.T) {
-	files, _ := filepath.Glob("testdata/place/*.txt")
+func TestEnable(t *testing.T) {
+	files, _ := filepath.Glob("testdata/enable/*.txt")
 	if len(files) < 15 {
 		t.Fatalf("%d files", len(files))
 	}
@@ -126,7 +126,7 @@ func marked(c Change) string {
 }
 
 // What is put in is taken out again, and leaves no byte; nothing else is changed.
-func FuzzPlace(f *testing.F) {
+func FuzzEnable(f *testing.F) {
 	f.Add("session required x.so\n@include b\n", "session optional pam_mount.so\n")
 	const other = "session required pam_unix.so\n"
 	f.Add("session required x.so", other)
@@ -171,7 +171,7 @@ func others(stack []Entry) string {
 	var b strings.Builder
 	for _, e := range stack {
 		if e.Name() != Module {
-			fmt.Fprintln(&b, e.Type, e.Quiet, e.Control, e.Module, e.Args)
+			fmt.Fprintln(&b, e.Type, e.MayBeMissing, e.Control, e.Module, e.Args)
 		}
 	}
 	return b.String()

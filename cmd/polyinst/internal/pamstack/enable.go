@@ -28,7 +28,7 @@ const closeLine = "session optional " + Module + " close"
 // Enable puts a line of ours into the session stack of each service that has
 // none. covered are the services that have one already, or have it by another
 // service's file. Nil for instead: pam_namespace in a stack is refused; else it
-// gives the text of a file with ours in the place of pam_namespace's line.
+// gives the text of a file with ours instead of pam_namespace's line.
 func (d Dir) Enable(services []string, text string, instead func(File) ([]byte, error)) (changes []Change, covered map[string]Entry, err error) {
 	now := d.clone()
 	covered = map[string]Entry{}
@@ -327,8 +327,8 @@ func beforeBlock(data []byte, number int) int {
 	return number
 }
 
-// putBehind puts a line behind a physical one; behind line 0 it is the first. A
-// last line without an end stays one: remove finds it so.
+// putBehind puts a line behind the physical line of that number; 0: before the first.
+// If the last line has no end, the new last line has none either, as remove expects.
 func putBehind(data []byte, number int, text string) []byte {
 	all := bytes.SplitAfter(data, []byte("\n"))
 	head, tail := bytes.Join(all[:number], nil), bytes.Join(all[number:], nil)
