@@ -1,5 +1,4 @@
-/* What host.c, ready.c, view.c and worker.c share. Nothing of it is seen outside of the
- * module (exports.map). */
+/* What the C files share. Nothing of it is seen outside of the module (exports.map). */
 #ifndef EDGE_H
 #define EDGE_H
 
@@ -7,6 +6,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include <security/pam_ext.h>
 #include <security/pam_modules.h>
 
 #include "wire.h"
@@ -16,8 +16,8 @@
 enum {
 	DEADLINE_MS = 30000, /* one whole call, until the worker sets another */
 	HELLO_MS = 200,      /* until a ready worker answers, or the host forks, at the most; */
-	HELLO_TURNS = 5,     /* and in so many turns, of which each takes this */
-	HELLO_TURN_MS = 10,  /* where the machine has time, and longer where it has not */
+	HELLO_TRIES = 5,     /* and in so many tries, of which each takes this */
+	HELLO_TRY_MS = 10,   /* where the machine has time, and longer where it has not */
 	GRACE_MS = 1000,     /* what a killed worker gets to be gone; how long it outlives its deadline */
 };
 
@@ -44,8 +44,8 @@ struct call {
 	int argc;
 	const char **argv;
 	bool open;        /* open_session, else close_session */
-	bool judged;      /* before the host left its view to be built in: */
-	const char *away; /* what away() said then */
+	bool judged;      /* away() was asked, before the host left its view; */
+	const char *away; /* and said this */
 };
 
 /* The question: strings "key=value", each with its NUL. */
@@ -59,26 +59,32 @@ struct answer {
 	bool reported; /* report is the answer, and text the line for the log */
 	struct report report;
 	const char *text;
-	const char *against; /* why a report of STAY_HOME is turned down */
+	const char *against; /* why the host rejects a report of STAY_HOME */
 	int pidfd; /* of the worker, from its first message on */
 	int cwd;
 	int elsewhere; /* an empty directory, where cwd cannot be entered */
 	int mounts[MOUNTS_MAX]; /* attached in place, so far as is known */
 	int mounted;
-	/* from here on nothing is cleared but the first bytes: to touch a page
-	 * can be dear */
+	/* of these only why[0] and tell[0] are cleared: to touch a page can be dear */
 	char why[MESSAGE_MAX]; /* why there is no answer, or none that may stand */
 	char tell[MESSAGE_MAX];
 	char message[MESSAGE_MAX]; /* that came last; a report ends the conversation */
 };
 
 /* host.c */
-int64_t now_ms(void);
-bool await(int fd, int64_t deadline);
-bool receive(const struct call *call, int sock, struct answer *a, int64_t *deadline);
 int held_here(void);
 struct kept *kept(const struct call *call, bool make);
 bool user_started(const struct call *call);
+void put(struct request *r, const char *key, const char *value);
+int carry_out(const struct call *call, struct answer *a);
+
+/* ask.c */
+int64_t now_ms(void);
+bool await(int fd, int64_t deadline);
+bool receive(const struct call *call, int sock, struct answer *a, int64_t *deadline);
+void failed(struct answer *a, const char *what, int error);
+void forget_answer(struct answer *a);
+int ask(const struct call *call, struct request *request, bool in_place, struct answer *a);
 
 /* ready.c */
 bool send_with(int sock, const void *packet, size_t n, int fd);

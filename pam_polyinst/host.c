@@ -1,38 +1,25 @@
 /*
- * What the login program (sshd, su, login ...) runs: the two functions that PAM
- * calls, the question to the worker and what is done with the answer.
+ * What libpam calls in the login program (sshd, su, login ...): the two functions of
+ * a session, the question to the worker, and what is done with its answer.
  *
- * It decides nothing: there is no configuration here, no name of a directory and
- * no name of a user, but for the one rule that root is not locked out by a worker
- * that cannot answer at all. docs/DESIGN.md numbers the invariants cited here.
+ * The worker decides. C judges only where no Go has run yet, or none can answer:
+ * user_started() says where a worker is born, way_is_roots() and ask_ready() which
+ * one is trusted, no_answer() that a dead one does not lock root out.
+ * docs/DESIGN.md numbers the invariants cited here.
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
-#include <time.h>
-#include <linux/sched.h>
-#include <sys/single_threaded.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#include <security/pam_ext.h>
 
 #include "edge.h"
 
-enum { PIDFD = 3 }; /* P_PIDFD, which older libcs do not name */
-
-/* How many sessions this thread has open in views of ours, and whose. A forked
- * child has none open. The worker judges what that means. */
+/* How many sessions this thread has open in views of ours, and whose; a forked
+ * child has none. The worker judges what that means. */
 static __thread struct { pid_t pid; int open; char *user; } held;
 
 static const char KEPT[] = "pam_polyinst"; /* the name of PAM data */
@@ -74,6 +61,14 @@ static const char *item(const struct call *call, int which)
 	return pam_get_item(call->pamh, which, &value) == PAM_SUCCESS && value ? value : "";
 }
 
+/* Reports whether a user's process may have started the host: su has their real
+ * uid, sudo and nested ones name who asks. A daemon's share of the machine is
+ * the administrator's choice. */
+bool user_started(const struct call *call)
+{
+	return getuid() != 0 || *item(call, PAM_RUSER);
+}
+
 static void count_opened(const struct call *call)
 {
 	char *user = strdup(item(call, PAM_USER));
@@ -86,8 +81,8 @@ static void count_opened(const struct call *call)
 	held.user = user;
 }
 
-/* What does not fit makes it full, and no question. */
-static void put(struct request *r, const char *key, const char *value)
+/* What does not fit makes the request full, and nobody is asked. */
+void put(struct request *r, const char *key, const char *value)
 {
 	const size_t k = strlen(key), v = strlen(value) + 1, room = sizeof r->text - r->length;
 
@@ -106,7 +101,7 @@ static void put_number(struct request *r, const char *key, unsigned long n)
 	put(r, key, p);
 }
 
-/* The question but for its end, which says why no ready worker has served. */
+/* The question, but for its end: ask() says there why no ready worker has served. */
 static void make_request(struct request *r, const struct call *call, bool in_place)
 {
 	const struct kept *k = kept(call, false);
@@ -136,205 +131,6 @@ static void make_request(struct request *r, const struct call *call, bool in_pla
 		put(r, "arg=", call->argv[i]);
 }
 
-/* Reports whether a user's process may have started the host: su has their real
- * uid, sudo and nested ones name who asks. A daemon's share of the machine is
- * the administrator's choice. */
-bool user_started(const struct call *call)
-{
-	return getuid() != 0 || *item(call, PAM_RUSER);
-}
-
-/* Clones into the top of cgroup2, where no cgroup of a user's can freeze the
- * worker, kill it, count it or share out its time; in a container into that of
- * process 1, since the top may have no processes there (cgroups(7)). -1 where
- * neither can be done: the worker is then born beside the host. */
-static long clone_out_of_cgroup(void)
-{
-	static const char *const places[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/init.scope", "/sys/fs/cgroup/unified" };
-	long pid = -1;
-
-	for (size_t i = 0; pid < 0 && i < sizeof places / sizeof places[0]; i++) {
-		int fd = open(places[i], O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		struct clone_args args = { .flags = CLONE_INTO_CGROUP, .cgroup = (unsigned)fd };
-		if (fd < 0)
-			continue;
-		pid = syscall(SYS_clone3, &args, sizeof args); /* EBADF: it is not cgroup2 */
-		close(fd);
-	}
-	return pid;
-}
-
-/* A child whose end sends the host no signal, where that is possible: a
- * process with one thread may clone without libc's knowledge, because no
- * other thread can hold a lock of libc. */
-static pid_t fork_worker(const struct call *call, bool *sends_sigchld)
-{
-	long pid = -1;
-
-	*sends_sigchld = !__libc_single_threaded;
-	if (*sends_sigchld)
-		return fork();
-	if (user_started(call))
-		pid = clone_out_of_cgroup();
-	return pid < 0 ? (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, NULL) : (pid_t)pid;
-}
-
-/* Takes the SIGCHLD of a forked worker from the pending set, so that a host
- * that waits with sigtimedwait(2) or signalfd(2) sees no stranger's. Standard
- * signals do not queue: one of the host's own may have merged into it, and is
- * then put back. */
-static void take_sigchld(pid_t worker_pid)
-{
-	const struct timespec at_once = { 0, 0 };
-	siginfo_t got;
-	sigset_t chld;
-
-	sigemptyset(&chld);
-	sigaddset(&chld, SIGCHLD);
-	if (sigtimedwait(&chld, &got, &at_once) != SIGCHLD)
-		return;
-	if (got.si_pid == worker_pid) {
-		memset(&got, 0, sizeof got);
-		if (waitid(P_ALL, 0, &got, WEXITED | WSTOPPED | WCONTINUED | WNOHANG | WNOWAIT) < 0 || got.si_pid == 0)
-			return;
-	}
-	syscall(SYS_rt_sigqueueinfo, getpid(), SIGCHLD, &got);
-}
-
-static void take(int *fd, int *to)
-{
-	if (*to < 0) {
-		*to = *fd;
-		*fd = -1;
-	}
-}
-
-int64_t now_ms(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* Receives one message; false at the end of the conversation. */
-bool receive(const struct call *call, int sock, struct answer *a, int64_t *deadline)
-{
-	char *text = a->message;
-	struct iovec iov = { text, sizeof a->message - 1 };
-	union { struct cmsghdr align; char space[CMSG_SPACE(sizeof(int))]; } control;
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
-		/* room for one descriptor, and not for the padding: further ones are dropped */
-		.msg_control = control.space, .msg_controllen = CMSG_LEN(sizeof(int)) };
-	ssize_t n = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	int fd = -1;
-	uint32_t ms;
-
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR;
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof fd))
-		memcpy(&fd, CMSG_DATA(c), sizeof fd);
-	text[n] = 0;
-	switch (n > 0 ? *text++ : 0) { /* 0: the end, or an empty message, which may carry a descriptor */
-	case HELLO:     take(&fd, &a->pidfd); break;
-	case ELSEWHERE: take(&fd, &a->elsewhere); break;
-	case TELL:      memcpy(a->tell, text, (size_t)n); break;
-	case CANNOT:    memcpy(a->why, text, (size_t)n); break;
-	case LOGLINE:
-		if (n > 2)
-			pam_syslog(call->pamh, text[0] & LOG_PRIMASK, "%s", text + 1);
-		break;
-	case DEADLINE:
-		if ((size_t)n > sizeof ms) {
-			memcpy(&ms, text, sizeof ms);
-			*deadline = now_ms() + ms;
-		}
-		break;
-	case MOUNTED:
-		if (a->mounted < MOUNTS_MAX && fd >= 0) {
-			a->mounts[a->mounted++] = fd;
-			fd = -1;
-		}
-		break;
-	case REPORT:
-		if ((size_t)n >= sizeof a->report) {
-			memcpy(&a->report, a->message, sizeof a->report);
-			a->text = a->message + sizeof a->report;
-			a->reported = true;
-			take(&fd, &a->cwd);
-		}
-	}
-	close_fd(&fd);
-	return n > 0;
-}
-
-/* Waits until fd is readable or the deadline has passed. */
-bool await(int fd, int64_t deadline)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	int n;
-
-	do {
-		int64_t left = deadline - now_ms();
-		n = poll(&p, 1, left < 0 ? 0 : left > INT32_MAX ? INT32_MAX : (int)left);
-	} while (n < 0 && errno == EINTR);
-	return n > 0;
-}
-
-/* Listens until the worker has reported, gone silent, or the time is up. */
-static bool listen_to(const struct call *call, int sock, struct answer *a)
-{
-	int64_t deadline = now_ms() + DEADLINE_MS;
-	bool in_time;
-
-	while ((in_time = await(sock, deadline)) && receive(call, sock, a, &deadline) && !a->reported)
-		;
-	return in_time;
-}
-
-/* Reports whether a ready worker, which goes on to others, has let go of all that
- * it held: it closes the line then. What it still says is for nobody. */
-static bool let_go(int sock)
-{
-	const int64_t deadline = now_ms() + GRACE_MS;
-	ssize_t n = 1;
-	char c;
-
-	while (n > 0 && await(sock, deadline))
-		n = recv(sock, &c, sizeof c, MSG_DONTWAIT);
-	return n <= 0;
-}
-
-/* Sees the worker off: told how the join went, waited for, killed if it
- * lingers, and reaped unless it is a ready one (pid 0). A worker in uninterruptible
- * sleep is left behind. Where it said nothing, how it ended is why there is no
- * answer. Without a pidfd it has not been anything but our child yet. */
-static void dismiss(const struct call *call, int sock, pid_t pid, struct answer *a, bool late, int outcome)
-{
-	siginfo_t end = { 0 };
-
-	if (a->reported) /* else the end of the socket tells it to undo */
-		send(sock, &outcome, sizeof outcome, MSG_NOSIGNAL | MSG_DONTWAIT);
-	bool gone = pid == 0 && !late && let_go(sock);
-	close(sock);
-	if (late && a->pidfd < 0)
-		kill(pid, SIGKILL);
-	if (a->pidfd >= 0 && !gone && (late || pid == 0 || !await(a->pidfd, now_ms() + GRACE_MS))) {
-		syscall(SYS_pidfd_send_signal, a->pidfd, SIGKILL, NULL, 0);
-		if (!await(a->pidfd, now_ms() + 2 * GRACE_MS)) {
-			pam_syslog(call->pamh, LOG_ERR, "worker %ld hangs in the kernel and is left behind", (long)pid);
-			return;
-		}
-	}
-	/* ECHILD is no error: a host may reap everything it sees */
-	if (pid && waitid(a->pidfd >= 0 ? (idtype_t)PIDFD : P_PID, (id_t)(a->pidfd >= 0 ? a->pidfd : pid), &end, WEXITED | __WALL) == 0 &&
-	    !a->reported && !late && !a->why[0] && end.si_pid)
-		snprintf(a->why, sizeof a->why, "the worker ended without an answer (%s %d)",
-			end.si_code == CLD_EXITED ? "exit status" : "signal", end.si_status);
-	if (!a->reported && !a->why[0])
-		strcpy(a->why, late ? "the worker did not answer in time" : "the worker ended without an answer");
-}
-
 static int refused(const struct call *call, const char *why, const char *against)
 {
 	pam_syslog(call->pamh, LOG_ERR, "session refused: %s%s%s", why,
@@ -344,10 +140,10 @@ static int refused(const struct call *call, const char *why, const char *against
 	return PAM_PERM_DENIED; /* with PAM_SESSION_ERR, sudo would go on */
 }
 
-/* Root with no answer at all (no memory for a worker, a crash) is admitted to
- * the view of process 1: the rule of last resort, told in pam_polyinst(8). In
- * another view, or where a user has started the host, it would be theirs to
- * choose what root sees, by killing or starving the worker. */
+/* The last resort, told in pam_polyinst(8): without any answer (no memory for a
+ * worker, a crash) root is admitted, to the view of process 1. In another view, or
+ * if a user has started the host, that user could choose what root sees, by killing
+ * or starving the worker. */
 static int no_answer(const struct call *call, const char *why)
 {
 	const char *against = NULL;
@@ -366,13 +162,8 @@ static int no_answer(const struct call *call, const char *why)
 	return refused(call, why, against);
 }
 
-static void failed(struct answer *a, const char *what, int error)
-{
-	snprintf(a->why, sizeof a->why, "%s: %s", what, strerror(error));
-}
-
-/* Does what the report asks; an error number says that it cannot be done. */
-static int carry_out(const struct call *call, struct answer *a)
+/* Does what the report asks. Returns an error number if it cannot be done. */
+int carry_out(const struct call *call, struct answer *a)
 {
 	if (!a->reported || a->report.code != PAM_SUCCESS)
 		return 0;
@@ -391,7 +182,7 @@ static int carry_out(const struct call *call, struct answer *a)
 	return EBADMSG;
 }
 
-/* What the PAM call returns, and what is said on the way. */
+/* Says what is to be said, and returns what the PAM call returns. */
 static int conclude(const struct call *call, struct answer *a, int error)
 {
 	const int result = a->report.code;
@@ -419,84 +210,11 @@ static int conclude(const struct call *call, struct answer *a, int error)
 	return result;
 }
 
-static void forget_answer(struct answer *a)
-{
-	close_fd(&a->pidfd);
-	close_fd(&a->cwd);
-	close_fd(&a->elsewhere);
-	while (a->mounted > 0)
-		close(a->mounts[--a->mounted]);
-	memset(a, 0, offsetof(struct answer, why) + 1);
-	a->tell[0] = 0;
-	a->text = "";
-	a->pidfd = a->cwd = a->elsewhere = -1;
-}
-
-/* Has a worker forked, listens to it and does what it says. An error number is
- * that of what the report asks; why there is none says a->why. */
-static int ask_forked(const struct call *call, struct request *request, struct answer *a)
-{
-	const pid_t host = getpid();
-	sigset_t pending;
-	bool sends_sigchld;
-	int pair[2];
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-		failed(a, "socketpair", errno);
-		return 0;
-	}
-	sigpending(&pending);
-	pid_t pid = fork_worker(call, &sends_sigchld);
-	if (pid == 0)
-		worker(call->open, pair[1], host, request);
-	if (pid < 0)
-		failed(a, "fork", errno);
-	close(pair[1]);
-	if (pid < 0) {
-		close(pair[0]);
-		return 0;
-	}
-	bool late = !listen_to(call, pair[0], a);
-	int error = carry_out(call, a);
-	dismiss(call, pair[0], pid, a, late, error);
-	if (sends_sigchld && !sigismember(&pending, SIGCHLD))
-		take_sigchld(pid);
-	return error;
-}
-
-/* Asks a ready worker, and where that did not answer, or must be where the host is
- * (in place), one of its own. */
-static int ask(const struct call *call, struct request *request, bool in_place, struct answer *a)
-{
-	const size_t length = request->length;
-	const char *why = "";
-	int sock = -1;
-
-	put(request, "ready=", why);
-	if (!in_place && request->length < sizeof request->text && (sock = ask_ready(call, request, a, &why)) >= 0) {
-		bool late = !listen_to(call, sock, a);
-		int error = carry_out(call, a);
-		if (a->reported || late) {
-			dismiss(call, sock, 0, a, late, error);
-			return error;
-		}
-		close(sock);
-		why = a->why[0] ? a->why : "the ready worker ended without an answer";
-	}
-	request->length = length;
-	put(request, "ready=", why);
-	forget_answer(a);
-	if (request->length < sizeof request->text)
-		return ask_forked(call, request, a);
-	failed(a, "the question for the worker", E2BIG);
-	return 0;
-}
-
-/* One conversation with one worker. Reports in *retry whether the worker, having
- * made nothing, asks for the other way. */
+/* One conversation with one worker. *retry: it has made nothing, and asks to be
+ * called again, to build in place. */
 static int converse(const struct call *call, bool in_place, bool *retry)
 {
-	struct answer a; /* not cleared: see there */
+	struct answer a; /* not cleared: see edge.h */
 	struct request request;
 	struct place before = NOWHERE;
 	sigset_t all, old;

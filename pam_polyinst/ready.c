@@ -1,5 +1,5 @@
 /* The way to a ready worker (`polyinst serve`), which holds the same conversation as
- * a forked one. Whatever is not as it must be, the host forks. */
+ * a forked one. If anything is not as it must be, the host forks. */
 #define _GNU_SOURCE
 #include <string.h>
 #include <sys/socket.h>
@@ -13,8 +13,8 @@
 #define TEXT_OF(x) #x
 #define TEXT(x) TEXT_OF(x)
 
-/* Reports whether there is a socket that nobody but root can have put there: so of
- * each directory on the way. A link has a mode that all may write. */
+/* Reports whether only root can have put the socket there: it and each directory on
+ * the way are root's alone to write. A link never is: its mode says that all may. */
 static bool way_is_roots(void)
 {
 	static const char *const way[] = { "/", "/run", "/run/polyinst", READY_SOCKET };
@@ -43,21 +43,21 @@ bool send_with(int sock, const void *packet, size_t n, int fd)
 }
 
 /* Waits for a worker to greet. On a busy machine this thread is late at the end of
- * each turn, and so is a worker that comes: it is waited for as much longer. */
+ * each try, and so is the worker: the host waits as much longer for it. */
 static bool greets(int sock)
 {
 	const int64_t last = now_ms() + HELLO_MS;
 
-	for (int turn = 0; turn < HELLO_TURNS && now_ms() < last; turn++)
-		if (await(sock, now_ms() + HELLO_TURN_MS))
+	for (int try = 0; try < HELLO_TRIES && now_ms() < last; try++)
+		if (await(sock, now_ms() + HELLO_TRY_MS))
 			return true;
 	return false;
 }
 
-/* The socket of a ready worker that has been asked; -1 where there is none, and
- * then *why says so unless this machine has none. It is waited for no longer than
- * HELLO_MS; a full queue turns the host away at once. Who listens is root in this user
- * namespace and pid namespace: another root has another number here, or none. */
+/* Asks a ready worker, and returns the socket. -1: there is none, and *why says why,
+ * unless this machine has none at all. The host waits for HELLO_MS at most, and not at
+ * all if the queue is full. The listener must be root in this user namespace and pid
+ * namespace: another root has another number here, or none. */
 int ask_ready(const struct call *call, const struct request *r, struct answer *a, const char **why)
 {
 	const struct sockaddr_un to = { AF_UNIX, READY_SOCKET };

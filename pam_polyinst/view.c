@@ -1,7 +1,7 @@
 /*
- * Where a thread of the host stands, and its ways from one view to another: into
- * the session's namespace, into one of the host's own to be built in and back,
- * and, for the line "close", out of the session's view and in again.
+ * Where a thread of the host stands, and how it goes from one view to another: into
+ * the session's namespace; into a copy of its own, to have the view built there, and
+ * back; and, for the line "close", out of the session's view and in again.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -15,8 +15,6 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
-
-#include <security/pam_ext.h>
 
 #include "edge.h"
 
@@ -39,8 +37,8 @@ static struct place stand_here(void)
 	return (struct place){ open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC), -1, open(".", O_PATH | O_DIRECTORY | O_CLOEXEC) };
 }
 
-/* Goes there. What fails behind setns leaves the thread in the root directory of
- * that namespace. */
+/* Goes there. If a step after setns fails, the thread stands in the root directory
+ * of that namespace. */
 static int go_to(const struct call *call, const struct place *p)
 {
 	if (p->ns < 0 || unshare(CLONE_FS) < 0 || setns(p->ns, CLONE_NEWNS) < 0 ||
@@ -51,8 +49,8 @@ static int go_to(const struct call *call, const struct place *p)
 	return 0;
 }
 
-/* Goes to the working directory. The worker has been in it; should it be closed
- * to the host all the same, that is not / in silence. */
+/* Goes to the working directory. The worker has been in it. If the host cannot enter
+ * it all the same, the log says where it stands instead. */
 static void stand(const struct call *call, const struct answer *a)
 {
 	if (fchdir(a->cwd) == 0)
@@ -62,10 +60,9 @@ static void stand(const struct call *call, const struct answer *a)
 	pam_syslog(call->pamh, LOG_WARNING, "the working directory cannot be entered, and this session stands in %s: %s", where, strerror(error));
 }
 
-/* The commit point (I-8): before setns nothing has happened to the host;
- * after it nothing can fail but the way to the working directory. In place the
- * mount namespace is the host's already; what else the session has of its own,
- * it joins. */
+/* The commit point (I-8): before setns nothing has happened to the host; after it
+ * only the way to the working directory can fail. In place the host has the mount
+ * namespace already, and joins the session's others. */
 int join(const struct call *call, const struct answer *a)
 {
 	const bool needless = a->report.action == IN_PLACE && !a->report.nstypes, way_back = a->report.action == JOIN_KEEP_BACK;
@@ -93,7 +90,7 @@ int join(const struct call *call, const struct answer *a)
 	return 0;
 }
 
-/* Takes the host into a namespace to be built in, and keeps where it was. */
+/* Gives the host a namespace in which the view is built, and notes where it was. */
 int leave_to_build(struct place *before)
 {
 	*before = stand_here();
@@ -105,8 +102,8 @@ int leave_to_build(struct place *before)
 	return error;
 }
 
-/* Takes off what a worker that died has left, and goes back to where the host
- * was, if that is permitted. If not, it keeps a copy that looks like it (I-9). */
+/* Takes off the mounts that a dead worker has left, and goes back to where the host
+ * was. If that is not permitted, the host keeps a copy that looks the same (I-9). */
 void restore_view(const struct call *call, const struct place *before, const struct answer *a)
 {
 	char path[32];
@@ -119,10 +116,9 @@ void restore_view(const struct call *call, const struct place *before, const str
 		go_to(call, before);
 }
 
-/* The line "close", which stands at the top of a stack as that of pam_selinux
- * does: at close the modules between it and the line that opened the session
- * clean up in the view in which they opened, and those behind that line in the
- * session's again. The host goes there by descriptors of its own. */
+/* The line "close" stands at the top of a stack, as pam_selinux's does. At close the
+ * modules between it and the line that opened the session clean up in the view in
+ * which they opened; those behind that line do so in the session's view again. */
 void leave_view(const struct call *call)
 {
 	struct kept *k = kept(call, false);
@@ -150,12 +146,11 @@ void return_to_view(const struct call *call)
 	leave_place(&k->session);
 }
 
-/* Says why this program does not stand in the view of process 1, NULL where it
- * does: other namespaces (by their links, namespaces(7)), or another root
- * directory. Root's sessions are opened without an answer, and anybody's in
- * spite of a fault, there only: any other view may be one that a user chose. What
- * cannot be read speaks against it; but a login program that no user has started
- * may be denied the look at process 1 by its domain or capabilities. */
+/* Says why this program does not stand in the view of process 1: it has another
+ * namespace (namespaces(7)) or root directory. NULL: it stands there. Any other view
+ * may be one that a user chose: nobody gets in there without an answer, or by rescue.
+ * What cannot be read speaks against it, except in a program that no user has
+ * started: its domain or capabilities may deny it the look at process 1. */
 const char *away(const struct call *call)
 {
 	static const char *const kinds[] = { "mnt", "ipc", "uts", "net" };

@@ -28,7 +28,7 @@ var environment = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "TZ
 const WorkerCommand = "serve-worker"
 
 // queuePerWorker is how many hosts may wait for each worker: what it serves in the
-// time that they wait for (HELLO_TURNS of edge.h).
+// time that they wait for (HELLO_TRIES of edge.h).
 const queuePerWorker = 8
 
 // besides is how many workers, for each of those that there are to be, may be busy

@@ -1043,7 +1043,7 @@ var weakenings = []weakening{
 		tests: "TestStatusLastHour",
 	},
 	{
-		name: "worker: born outside of a user's cgroup", holds: "I-19", file: "pam_polyinst/host.c",
+		name: "worker: born outside of a user's cgroup", holds: "I-19", file: "pam_polyinst/ask.c",
 		check: "pid = clone_out_of_cgroup();", instead: "pid = 0 ? clone_out_of_cgroup() : -1;",
 		tests: "TestWorkersOwnShare|TestFrozenHost|TestAttackers/setuid_hosts,_frozen",
 	},
@@ -1133,7 +1133,7 @@ var weakenings = []weakening{
 		tests: "TestReady|TestReadyRemovesByTheEnd",
 	},
 	{
-		name: "ready: the host waits until it has let go", holds: "I-22", file: "pam_polyinst/host.c",
+		name: "ready: the host waits until it has let go", holds: "I-22", file: "pam_polyinst/ask.c",
 		check: "bool gone = pid == 0 && !late && let_go(sock);", instead: "bool gone = pid == 0 && !late; (void)let_go;",
 		tests: "TestReadyLetsGoFirst",
 	},

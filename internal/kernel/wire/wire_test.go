@@ -21,7 +21,7 @@ func read(t *testing.T, name string) string {
 }
 
 // The two ends agree: wire.h has the messages, actions and sizes of this
-// package, and host.c asks with the keys that ParseRequest wants.
+// package, and host.c and ask.c ask with the keys that ParseRequest wants.
 func TestWire(t *testing.T) {
 	header := read(t, "wire.h")
 	c := map[string]int{}
@@ -77,7 +77,7 @@ func TestWire(t *testing.T) {
 	}
 
 	var asked []string
-	for _, m := range regexp.MustCompile(`\bput(?:_number)?\((?:r|request), "(\w+)="`).FindAllStringSubmatch(read(t, "host.c"), -1) {
+	for _, m := range regexp.MustCompile(`\bput(?:_number)?\((?:r|request), "(\w+)="`).FindAllStringSubmatch(read(t, "host.c")+read(t, "ask.c"), -1) {
 		asked = append(asked, m[1])
 	}
 	wanted := append(slices.Collect(maps.Keys(new(Request).keys())), "arg")
@@ -85,6 +85,6 @@ func TestWire(t *testing.T) {
 	asked = slices.Compact(asked) // "ready" once more where a ready worker did not answer
 	slices.Sort(wanted)
 	if !slices.Equal(asked, wanted) {
-		t.Errorf("host.c asks with %v, want %v", asked, wanted)
+		t.Errorf("host.c and ask.c ask with %v, want %v", asked, wanted)
 	}
 }

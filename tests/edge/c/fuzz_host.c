@@ -204,6 +204,7 @@ static int fake_umount2(const char *path, int flags) { (void)flags; return acces
 #define connect(fd, to, size) ((void)(to), lie.left % 47 == 46 ? -1 : 0)
 #define getsockopt(fd, level, name, value, size) ((void)(size), fake_getsockopt(value))
 #include "../../../pam_polyinst/host.c"
+#include "../../../pam_polyinst/ask.c"
 #include "../../../pam_polyinst/ready.c"
 #include "../../../pam_polyinst/view.c"
 #include "../../../pam_polyinst/worker.c"
