@@ -201,7 +201,7 @@ static int conclude(const struct call *call, struct answer *a, int error)
 	struct kept *k = opened ? kept(call, true) : NULL;
 	if (k) { /* where a stack has our line twice, one of them is enough */
 		k->opened = true;
-		k->asks = k->asks || !(a->report.priority & QUIET);
+		k->asks = k->asks || !(a->report.priority & SKIP_CLOSE);
 	}
 	if (a->text[0])
 		pam_syslog(call->pamh, a->report.priority & LOG_PRIMASK, "%s", a->text);

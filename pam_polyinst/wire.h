@@ -1,4 +1,4 @@
-/* What the worker and the host say to each other: the one place of it in C. It is
+/* What the worker and the host say to each other: all of it for C. It is
  * internal/kernel/wire in Go, whose test compares the two. Both ends are one build,
  * so that there is no version. docs/DESIGN.md says what each message means. */
 #ifndef WIRE_H
@@ -18,7 +18,7 @@ enum {
 
 /* One message of the worker; the first byte says which. CANNOT comes from C,
  * where the worker says why Go will not answer, and from Go, before a report that
- * the host may have to turn down (STAY_HOME). */
+ * the host may have to reject (STAY_HOME). */
 enum {
 	HELLO = 'H',
 	DEADLINE = 'D',
@@ -43,7 +43,7 @@ enum {
 /* The flags of a report, beside the priority (LOG_PRIMASK). */
 enum {
 	COUNTS = 8, /* the session is to be counted as open */
-	QUIET = 16, /* nothing will have to be done at close */
+	SKIP_CLOSE = 16, /* nothing will have to be done at close: the host asks no worker */
 };
 
 /* The fixed part of a report; the text of the log line follows. */

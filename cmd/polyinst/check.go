@@ -97,7 +97,7 @@ func examine(conf string, o checkOptions) (x examined, err error) {
 	// installed configuration also for who can change it
 	var problems config.Problems
 	if o.as != "" {
-		conf, x.files, err = inPlace(conf, o.as)
+		conf, x.files, err = substituted(conf, o.as)
 		if err == nil {
 			x.config, problems = config.Parse(x.files.Main, x.files.Dropins)
 		}
@@ -133,7 +133,7 @@ func examine(conf string, o checkOptions) (x examined, err error) {
 		}
 		x.remarks = append(x.remarks, found...)
 		if o.pam == "" {
-			x.remarks = append(x.remarks, checkAround(x.config, x.files.Main.Name)...)
+			x.remarks = append(x.remarks, checkBypassed(x.config, x.files.Main.Name)...)
 		}
 	}
 	if o.pam != "" {
@@ -146,19 +146,19 @@ func examine(conf string, o checkOptions) (x examined, err error) {
 	return x, nil
 }
 
-// inPlace is the configuration with the text of a file in the place of another
+// substituted is the configuration with the text of a file instead of that of another
 // one, which is a main file or a drop-in; conf is its main file, empty for the
 // default one.
-func inPlace(file, place string) (conf string, files observe.Files, err error) {
-	if place, err = filepath.Abs(place); err != nil {
+func substituted(file, name string) (conf string, files observe.Files, err error) {
+	if name, err = filepath.Abs(name); err != nil {
 		return "", files, err
 	}
 	src, err := observe.Draft(file)
 	if err != nil {
 		return "", files, err
 	}
-	d := draft{conf: place, path: place}
-	if dir := filepath.Dir(place); filepath.Base(dir) == filepath.Base(observe.InitDir("")) {
+	d := draft{conf: name, path: name}
+	if dir := filepath.Dir(name); filepath.Base(dir) == filepath.Base(observe.InitDir("")) {
 		d.conf, d.dropin = filepath.Join(filepath.Dir(dir), "namespace.conf"), true
 	}
 	if d.conf == filepath.Join(observe.ConfigDir, "namespace.conf") {

@@ -121,7 +121,7 @@ func usersDoing(f plan.Facts, r *plan.Refusal) bool {
 	return polydir || parent
 }
 
-// absent reports whether there is no such directory, nor perhaps the one around
+// absent reports whether there is no such directory, nor perhaps the one above
 // it. What a user has mounted is there, and asked nothing.
 func absent(path string) bool {
 	if path == "" {

@@ -28,9 +28,9 @@ func printRescue(c *config.Config, files observe.Files, pam string) {
 		if args.Conf != "" && args.Conf != files.Main.Name {
 			continue // it goes by another configuration
 		}
-		if place := entry.Pos.String(); (args.HasRescue || args.HasRequire) && !seen[place] {
-			seen[place] = true
-			fmt.Fprintf(stdout, "by the PAM line %s:\n", place)
+		if pos := entry.Pos.String(); (args.HasRescue || args.HasRequire) && !seen[pos] {
+			seen[pos] = true
+			fmt.Fprintf(stdout, "by the PAM line %s:\n", pos)
 			rescueTable(c, files, args).print()
 		}
 	}

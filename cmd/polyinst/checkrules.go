@@ -148,21 +148,21 @@ func isPerson(who plan.Subject) bool {
 	return who.UID == 0 || who.UID >= 1000 && who.UID != 65534
 }
 
-// few leaves of the remarks on one place only the first ones.
+// few leaves of the remarks on one position only the first ones.
 func few(all []remark) []remark {
 	count := map[config.Position]int{}
 	var out []remark
 	for _, r := range all {
-		place := config.Position{File: r.File, Line: r.Line, Col: r.Column}
-		if count[place]++; count[place] <= remarksMax {
+		pos := config.Position{File: r.File, Line: r.Line, Col: r.Column}
+		if count[pos]++; count[pos] <= remarksMax {
 			out = append(out, r)
 		}
 	}
 	for i := len(out) - 1; i >= 0; i-- {
-		place := config.Position{File: out[i].File, Line: out[i].Line, Col: out[i].Column}
-		if n := count[place] - remarksMax; n > 0 {
-			out = slices.Insert(out, i+1, at(place, pamstack.Warning, "and %s like these", number(n, "remark")))
-			count[place] = 0
+		pos := config.Position{File: out[i].File, Line: out[i].Line, Col: out[i].Column}
+		if n := count[pos] - remarksMax; n > 0 {
+			out = slices.Insert(out, i+1, at(pos, pamstack.Warning, "and %s like these", number(n, "remark")))
+			count[pos] = 0
 		}
 	}
 	return out
@@ -207,7 +207,7 @@ func differing(all []remark) []remark {
 }
 
 // refused is the remark on a rule that a login would be refused for. What lies in
-// a place of the user's own they can have brought about themselves: a warning.
+// a directory of the user's own they can have brought about themselves: a warning.
 func refused(rule plan.Rule, who plan.Subject, scene *observe.Scene, r *plan.Refusal) remark {
 	message, level := r.Error(), pamstack.Error
 	if m, ok := toBeMounted(rule.Parent); ok && r.Key == "instance_prefix" && absent(rule.Parent) {
@@ -243,7 +243,7 @@ func betterPlace(rule plan.Rule) string {
 }
 
 // checkSlash tells of a slash that is perhaps missing, and of a name that stands
-// there too often: the instances are then in a place that was not meant.
+// there too often: the instances are then where nobody meant them.
 func checkSlash(step plan.Step, p *config.Polydir) []remark {
 	if slash := plan.SlashMissing(p); slash != "" {
 		return []remark{at(keyOf(p, "instance_prefix"), pamstack.Warning, "polydir %q: %s", step.Path, slash)}

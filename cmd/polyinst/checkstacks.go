@@ -20,14 +20,14 @@ func checkPAM(c *config.Config, main, dir string) ([]remark, error) {
 	return checkStacks(c, main, dir, stacks), nil
 }
 
-// checkAround says by which stacks of this machine users go around what their
+// checkBypassed says by which stacks of this machine users go around what their
 // sessions are to see; with --pam that is said of each stack.
-func checkAround(c *config.Config, main string) []remark {
+func checkBypassed(c *config.Config, main string) []remark {
 	stacks, err := readStacks(pamDir)
 	if err != nil {
 		return nil // no PAM: nobody has a session
 	}
-	return remarks(pamstack.Around(pamstack.Machine{Stacks: stacks, Config: c, Main: main, Units: unitsWithPAM()}))
+	return remarks(pamstack.Bypassed(pamstack.Machine{Stacks: stacks, Config: c, Main: main, Units: unitsWithPAM()}))
 }
 
 // checkStacks judges stacks, which are those of a directory or are to be.

@@ -346,8 +346,8 @@ func exposed(dir string) string {
 		if !way.Exposure.Exposed() {
 			return ""
 		}
-		place, reason := way.Exposure.Where()
-		return place + ": " + reason
+		dir, reason := way.Exposure.Where()
+		return dir + ": " + reason
 	}
 	return ""
 }

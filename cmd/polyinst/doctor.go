@@ -173,7 +173,7 @@ func (d *diagnosis) judge(stacks pamstack.Dir) {
 	x := d.x
 	d.Outcome = x.Outcome
 	for _, r := range x.Refusals {
-		if x.PAM != nil && x.PAM.Line > 0 && strings.HasPrefix(r, "PAM line: ") { // the module does not know its place
+		if x.PAM != nil && x.PAM.Line > 0 && strings.HasPrefix(r, "PAM line: ") { // the module does not know where it stands
 			r = fmt.Sprintf("%s: %s", config.Position{File: x.PAM.File, Line: x.PAM.Line, Col: 1}, r)
 		}
 		d.Refusals = append(d.Refusals, r)

@@ -215,7 +215,7 @@ func (d *draft) judge(text []byte, answers *bufio.Reader) (choice string, err er
 	}
 }
 
-// realPath follows a link in the file's place, so that it stays one.
+// realPath follows a link that stands for the file, so that it stays one.
 func realPath(path string) (string, error) {
 	path2, err := filepath.EvalSymlinks(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -257,7 +257,7 @@ func runEditor(path string) error {
 	return nil
 }
 
-// whole is the configuration with the text in the file's place.
+// whole is the configuration with the text instead of the file's.
 func (d *draft) whole(text []byte) (observe.Files, error) {
 	files, err := observe.ConfigFiles(d.conf, true)
 	src := config.Source{Name: d.path, Data: text}
@@ -337,7 +337,7 @@ func ask(answers *bufio.Reader, broken, missing bool) string {
 	}
 }
 
-// save puts the text in the file's place, and keeps the whole as the last good
+// save replaces the file by the text, and keeps the whole as the last good
 // configuration.
 func (d *draft) save(text []byte) (kept bool, err error) {
 	mode := fs.FileMode(0o644)

@@ -210,7 +210,7 @@ func (e *enabling) plan(services []string) error {
 	return nil
 }
 
-// convertedFile is a file with our line in the place of pam_namespace's, as convert
+// convertedFile is a file with our line instead of pam_namespace's, as convert
 // prints it.
 func convertedFile(f pamstack.File) ([]byte, error) {
 	r := convert.PAM(config.Source{Name: f.Path, Data: f.Data})
@@ -268,7 +268,7 @@ func (e *enabling) nothingNew() error {
 
 // notInside refuses where a rehearsal would begin in another view than a login.
 func (e *enabling) notInside() error {
-	here, err := hereAround()
+	here, err := outerHere()
 	if err != nil {
 		return err
 	}

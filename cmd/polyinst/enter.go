@@ -227,7 +227,7 @@ func goTo(old apply.Cwd, left plan.Left) error {
 	return at.Dir.Enter()
 }
 
-// become runs the command, or a shell, in place of this process.
+// become runs the command, or a shell, instead of this process.
 func become(command []string, where string) error {
 	if len(command) == 0 {
 		if term.IsTerminal(int(os.Stderr.Fd())) {

@@ -100,7 +100,7 @@ func (e explainer) nested(name string) (*explanation, error) {
 	switch {
 	case e.here:
 		runtime.LockOSThread() // it may have to go to the host's view
-		outer, err := hereAround()
+		outer, err := outerHere()
 		if err != nil {
 			return x, err
 		}
@@ -121,12 +121,12 @@ func (e explainer) nested(name string) (*explanation, error) {
 	if outer.Outcome == outcomeRefused {
 		return x, fmt.Errorf("%s by %s would have no session to begin in: %s", plain(outer.User), plain(outerService), outer.Refusals[0])
 	}
-	return x, e.session(x, name, e.service, outer.asAround())
+	return x, e.session(x, name, e.service, outer.asOuter())
 }
 
 // session fills in what a session would get; outer is the one in which it is
 // opened, or nil. An error says that nothing could be found out.
-func (e explainer) session(x *explanation, name, service string, outer *around) error {
+func (e explainer) session(x *explanation, name, service string, outer *outerView) error {
 	x.Service, x.User = service, name
 	x.away = outer != nil && outer.away
 	var r *plan.Refusal
@@ -191,10 +191,10 @@ func (x *explanation) broken() error {
 }
 
 // goes says which way the session goes, and what is built.
-func (x *explanation) goes(outer *around) error {
+func (x *explanation) goes(outer *outerView) error {
 	at := plan.Place{Joins: true, Kernel: x.Possible()}
-	if outer != nil && outer.Around != nil {
-		at.Around = outer.Around(x.Promise)
+	if outer != nil && outer.Facts != nil {
+		at.Outer = outer.Facts(x.Promise)
 	}
 	route, r := x.Choose(at)
 	x.inside(outer, route)
@@ -212,7 +212,7 @@ func (x *explanation) goes(outer *around) error {
 }
 
 // decide goes through the rules as the module would.
-func (x *explanation) decide(outer *around, route plan.Route) error {
+func (x *explanation) decide(outer *outerView, route plan.Route) error {
 	if outer != nil {
 		if err := outer.enter(route.Base, &x.round); err != nil {
 			return err

@@ -7,12 +7,12 @@ import (
 )
 
 // inside says what the session is opened in.
-func (x *explanation) inside(outer *around, route plan.Route) {
+func (x *explanation) inside(outer *outerView, route plan.Route) {
 	if outer == nil || outer.User == "" {
 		return
 	}
 	x.From = &outerSession{outer.User, outer.UID, outer.Service, []string{}, string(x.Nested()), string(plan.HostView), []directoryFate{}}
-	if outer.Around == nil {
+	if outer.Facts == nil {
 		return
 	}
 	x.From.Base = string(route.Base)
@@ -26,8 +26,8 @@ func (x *explanation) inside(outer *around, route plan.Route) {
 
 // directories asks the module's own function what becomes of a working directory
 // below each polydir of the outer session.
-func (x *explanation) directories(outer *around, route plan.Route) {
-	if outer == nil || outer.Around == nil || x.Outcome == outcomeRefused {
+func (x *explanation) directories(outer *outerView, route plan.Route) {
+	if outer == nil || outer.Facts == nil || x.Outcome == outcomeRefused {
 		return
 	}
 	left := plan.Left{UID: x.UID, Parents: x.Selection.Parents(), Covers: outer.Covers}
@@ -54,7 +54,7 @@ func (x *explanation) directories(outer *around, route plan.Route) {
 }
 
 // shows reports whether the session shows what covers a polydir of the outer one.
-func (x *explanation) shows(c plan.Covered, outer *around, route plan.Route) bool {
+func (x *explanation) shows(c plan.Covered, outer *outerView, route plan.Route) bool {
 	for _, own := range x.plan.Steps {
 		if own.Path == c.Path {
 			return c.Instance != "" && outer.Exists[c.Path] && instancePath(own) == c.Instance

@@ -96,17 +96,17 @@ func (x *explanation) meaning(e explainer, name, value string) string {
 	return ""
 }
 
-// differing names the places where the file says otherwise than the PAM line.
+// differing names the positions where the file says otherwise than the PAM line.
 func (x *explanation) differing(key string, otherwise func(*config.Polydir) bool) string {
-	var places []string
+	var positions []string
 	for i := range x.Config.Polydirs {
 		p := &x.Config.Polydirs[i]
 		if pos, set := p.KeyPos[key]; set && otherwise(p) {
-			places = append(places, pos.String())
+			positions = append(positions, pos.String())
 		}
 	}
-	if len(places) == 0 {
+	if len(positions) == 0 {
 		return ""
 	}
-	return ", whatever " + strings.Join(places, " and ") + " says"
+	return ", whatever " + strings.Join(positions, " and ") + " says"
 }

@@ -64,6 +64,6 @@ func isMounted(point string) bool {
 	if way.Missing {
 		return false
 	}
-	around, err := way.Parent.Stat()
-	return err != nil || around.MountID != way.Stat.MountID
+	above, err := way.Parent.Stat()
+	return err != nil || above.MountID != way.Stat.MountID
 }

@@ -148,7 +148,7 @@ func collect(conf string, options gc.Options, files time.Duration, asJSON bool) 
 		progress.hide()
 		sayLeftOut(path, why)
 	}
-	where := places(c)
+	where := parentsOf(c)
 	err := gc.Collect(where, options)
 	if files > 0 {
 		err = errors.Join(err, gc.Age(where, files, options.DryRun, progress.entry, func(path string, entries int) {
@@ -223,8 +223,8 @@ func readLastRun(file string, last any) bool {
 	return err == nil && json.Unmarshal(raw, last) == nil
 }
 
-// places are the instance parents of the configuration.
-func places(c *config.Config) []gc.Parent {
+// parentsOf are the instance parents of the configuration.
+func parentsOf(c *config.Config) []gc.Parent {
 	var out []gc.Parent
 	for _, p := range parents(c, false) {
 		out = append(out, gc.Parent{Path: p.path, Prefix: p.prefix})

@@ -243,7 +243,7 @@ func instances(conf string) (all []gc.Instance, broken bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	all, err = gc.Instances(places(c), func(path string, err error) {
+	all, err = gc.Instances(parentsOf(c), func(path string, err error) {
 		if why, ok := observe.IsUsersDoing(err); ok {
 			sayLeftOut(path, why)
 			return

@@ -131,7 +131,7 @@ func metrics(conf string, sizes bool) (numbers string, faults, err error) {
 		return "", nil, err
 	}
 	problems.values[""] = float64(refusing)
-	where := places(c)
+	where := parentsOf(c)
 	missing := family{"polyinst_parents_missing", "Instance parents that do not exist: sessions are refused until polyinst prepare has made them.", map[string]float64{"": 0}}
 	for _, p := range parents(c, true) {
 		if absent(p.path) {

@@ -189,7 +189,7 @@ func (t *table) flowing(rows [][]string, width int) [][]string {
 }
 
 // wrapped is a cell in lines of that width. What is one word, as a path, is cut; of
-// several words each has its place, and one that is wider than that is broken.
+// several words each has its column, and one that is wider than that is broken.
 func wrapped(cell string, width int) []string {
 	words := strings.Fields(cell)
 	if uniseg.StringWidth(cell) <= width || len(words) < 2 {

@@ -87,20 +87,20 @@ type prepared struct {
 	Limited  []string `json:"limited"` // instances that got a project for their quota
 	Problems []remark `json:"problems"`
 
-	quiet bool // it is printed at the end, as JSON
+	asJSON bool // it is printed at the end
 }
 
 func (p *prepared) made(path string) {
 	p.Made = append(p.Made, path)
-	if !p.quiet {
+	if !p.asJSON {
 		fmt.Fprintf(stdout, "made %s\n", plain(path))
 	}
 }
 
-func (p *prepared) problem(place config.Position, format string, args ...any) {
-	r := at(place, pamstack.Error, format, args...)
+func (p *prepared) problem(pos config.Position, format string, args ...any) {
+	r := at(pos, pamstack.Error, format, args...)
 	p.Problems = append(p.Problems, r)
-	if !p.quiet {
+	if !p.asJSON {
 		r.tell()
 	}
 }
@@ -175,7 +175,7 @@ func (p *prepared) limited(c *config.Config) {
 		}
 		err := apply.PrepareQuota(parent.path, parent.prefix, parent.rule.Quota, func(path string) {
 			p.Limited = append(p.Limited, path)
-			if !p.quiet {
+			if !p.asJSON {
 				fmt.Fprintf(stdout, "limited %s\n", plain(path))
 			}
 		})

@@ -34,10 +34,10 @@ func (r remark) String() string {
 	if r.Level != pamstack.Error {
 		level = string(r.Level) + ": "
 	}
-	return r.place() + ": " + level + printable(r.Message)
+	return r.position() + ": " + level + printable(r.Message)
 }
 
-func (r remark) place() string {
+func (r remark) position() string {
 	return config.Position{File: r.File, Line: r.Line, Col: r.Column}.String()
 }
 
@@ -48,7 +48,7 @@ func (r remark) tell() {
 	if colour := levelColours[r.Level]; colour != "" && coloured(os.Stderr) {
 		level = colour + level + "\x1b[0m"
 	}
-	fmt.Fprintf(os.Stderr, "%s: %s %s\n", r.place(), level, printable(r.Message))
+	fmt.Fprintf(os.Stderr, "%s: %s %s\n", r.position(), level, printable(r.Message))
 }
 
 var levelColours = map[pamstack.Level]string{pamstack.Error: "\x1b[1;31m", pamstack.Warning: "\x1b[1;33m"}

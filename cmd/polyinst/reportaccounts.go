@@ -14,16 +14,16 @@ import (
 // the services; those get the same that have the same line and are in no list.
 func (e *evidence) accounts(who explainer, asked []pamstack.Cover, c *config.Config) error {
 	var classes [][]string
-	place := map[string]int{}
+	index := map[string]int{}
 	for _, s := range asked {
 		key := strings.Join(s.Line.Args, "\x00")
 		if slices.Contains(servicesOf(c), s.Service) {
 			key += "\x00\x00" + s.Service
 		}
-		i, known := place[key]
+		i, known := index[key]
 		if !known {
 			i = len(classes)
-			place[key], classes = i, append(classes, nil)
+			index[key], classes = i, append(classes, nil)
 		}
 		classes[i] = append(classes[i], s.Service)
 	}

@@ -76,9 +76,9 @@ func unitsWithPAM() map[string]pamstack.Unit {
 		for _, dir := range slices.Backward(unitDirs) {
 			for _, f := range readGlobs(dir + kind) {
 				name := filepath.Base(f.Path)
-				unit := pamstack.Unit{} // this file takes the place of one further down
-				if around := filepath.Base(filepath.Dir(f.Path)); strings.HasSuffix(around, ".service.d") {
-					name = strings.TrimSuffix(around, ".d")
+				unit := pamstack.Unit{} // this file replaces one further down
+				if of := filepath.Base(filepath.Dir(f.Path)); strings.HasSuffix(of, ".service.d") {
+					name = strings.TrimSuffix(of, ".d")
 					unit = units[name]
 				}
 				unit.Read(string(f.Data))

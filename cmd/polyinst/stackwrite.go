@@ -87,7 +87,7 @@ func (k *keeper) unchanged(c pamstack.Change) (absent bool, like dirfd.Likeness,
 		return false, like, changedMeanwhile(c)
 	}
 	like, err = f.Likeness()
-	if absent { // with the label and the rights of its new place
+	if absent { // with the label and the rights of its new directory
 		like = dirfd.Likeness{UID: like.UID, GID: like.GID, Mode: like.Mode}
 	}
 	return absent, like, err

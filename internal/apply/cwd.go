@@ -47,7 +47,7 @@ func (s *Standing) Close() {
 }
 
 // WorkingDir finds where a session stands in the view that this process has
-// entered, to whose working directory old was: in the first of the places that
+// entered, to whose working directory old was: in the first of the directories that
 // is right, else in an empty directory (decision 26). It leaves this process
 // there, as the proof that it can be entered. It may ask a filesystem of a
 // user's: nothing that others wait for may be held.
@@ -73,7 +73,7 @@ func WorkingDir(old Cwd, left plan.Left) (Standing, error) {
 	return nowhere(old.Path, why)
 }
 
-// at opens a place; bad says why it is not right. What uid has mounted may keep
+// at opens one; bad says why it is not right. What uid has mounted may keep
 // their own session waiting.
 func (c Cwd) at(stand plan.Stand, uid uint32) (dir dirfd.Dir, bad string) {
 	if stand.Path == "/" {

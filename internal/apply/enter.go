@@ -103,7 +103,7 @@ func stageMqueue() (*Staged, error) {
 	return s, nil
 }
 
-// errSwapped is a user's doing, where the polydir lies in a place of theirs.
+// errSwapped is a user's doing, where the polydir lies in a directory of theirs.
 var errSwapped = errors.New("was replaced while the session was being opened")
 
 // walk goes to the polydir in the view that this process is in.

@@ -159,7 +159,7 @@ func (s *Staged) readyKept(one *kept, k plan.Kept, p config.Propagation) error {
 	return nil
 }
 
-// attachKept mounts what is kept, now that the instance stands in its place:
+// attachKept mounts what is kept, now that the instance is attached:
 // each on the very directory that was approved. The user can have moved that
 // one in an instance of their own; then they have to do without.
 func (s *Staged) attachKept() {
@@ -232,7 +232,7 @@ func (one kept) verify(polydir dirfd.Dir, cut Cut) error {
 	return cut.holds(entry)
 }
 
-// Lay lays the mount and what is kept in it over their places in a view, for a
+// Lay lays the mount and what is kept in it over their spots in a view, for a
 // polydir that lies inside.
 func (s *Staged) Lay(view dirfd.View) {
 	over := dirfd.Over{Dir: s.Mount.Root, Foreign: s.foreign}

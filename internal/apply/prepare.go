@@ -16,7 +16,7 @@ import (
 
 // PrepareParent makes an instance parent of the polydir, root's with the mode that
 // it says, and the directories above it where they are missing. One that exists is
-// looked at and left as it is. parent_in_unsafe_dir permits a place where users
+// looked at and left as it is. parent_in_unsafe_dir permits a directory where users
 // can create names, in which only a parent that exists already counts.
 func PrepareParent(path string, p *config.Polydir) (made bool, err error) {
 	for i := 1; i <= len(path); i++ {

@@ -304,11 +304,11 @@ func instanceParent(step *plan.Step, scene *observe.Scene) (dirfd.Dir, error) {
 	if !step.MakeParent {
 		return scene.Parent.Dir, nil
 	}
-	around, name := scene.Parent.Parent, scene.Parent.Name
-	if err := around.Mkdir(name, 0); err != nil && !dirfd.IsExist(err) {
+	above, name := scene.Parent.Parent, scene.Parent.Name
+	if err := above.Mkdir(name, 0); err != nil && !dirfd.IsExist(err) {
 		return dirfd.Dir{}, err
 	}
-	dir, err := around.LookupHere(name)
+	dir, err := above.LookupHere(name)
 	if err != nil {
 		return dirfd.Dir{}, err
 	}
@@ -330,7 +330,7 @@ func instanceParent(step *plan.Step, scene *observe.Scene) (dirfd.Dir, error) {
 	return dir, nil
 }
 
-// unixSetgid is S_ISGID, which a new directory takes over from the one around
+// unixSetgid is S_ISGID, which a new directory takes over from the one above
 // it (inode(7)).
 const unixSetgid = 0o2000
 

@@ -114,12 +114,12 @@ func Collect(parents []Parent, o Options) error {
 
 // candidate is an instance that may be removed, which nobody held when it was found.
 type candidate struct {
-	of     Parent
-	parent dirfd.Dir
-	name   string
-	place  mntns.Place
-	uid    uint32 // the account that it was made for, if that is known
-	known  bool
+	of       Parent
+	parent   dirfd.Dir
+	name     string
+	location mntns.Location
+	uid      uint32 // the account that it was made for, if that is known
+	known    bool
 }
 
 type collection struct {
@@ -153,7 +153,7 @@ func (c *collection) find(p Parent) error {
 		return err
 	}
 	slices.Sort(names)
-	var place mntns.Place
+	var location mntns.Location
 	for _, name := range names {
 		j := c.judge(p, way.Dir, name)
 		if j.why == "" {
@@ -168,14 +168,14 @@ func (c *collection) find(p Parent) error {
 			continue
 		}
 		g.Release()
-		if place == (mntns.Place{}) {
-			if place, err = mntns.PlaceOf(way.Dir); err != nil {
+		if location == (mntns.Location{}) {
+			if location, err = mntns.LocationOf(way.Dir); err != nil {
 				return err
 			}
 		}
-		x := candidate{of: p, parent: way.Dir, name: name, place: place.Below(name)}
+		x := candidate{of: p, parent: way.Dir, name: name, location: location.Below(name)}
 		x.uid, x.known = instance.UID(way.Dir, j.lock)
-		c.uses.Want(x.place)
+		c.uses.Want(x.location)
 		c.candidates = append(c.candidates, x)
 	}
 	return c.forgetLocks(p, way.Dir, names)

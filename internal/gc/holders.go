@@ -14,10 +14,10 @@ import (
 // ended.
 func Holders(all []Instance) (map[string]int, error) {
 	holders, seen := map[string]int{}, map[mntns.ID]bool{}
-	names := map[mntns.Place]string{}
+	names := map[mntns.Location]string{}
 	for _, i := range all {
 		if i.State == InUse {
-			holders[i.Name], names[i.place] = 0, i.Name
+			holders[i.Name], names[i.location] = 0, i.Name
 		}
 	}
 	if len(holders) == 0 {
@@ -28,7 +28,7 @@ func Holders(all []Instance) (map[string]int, error) {
 			return true, nil
 		}
 		err := mountinfo.Each(t.PID, t.TID, func(m mountinfo.Line) bool {
-			for p := (mntns.Place{Dev: m.Dev, Path: m.Root}); ; {
+			for p := (mntns.Location{Dev: m.Dev, Path: m.Root}); ; {
 				if name, ok := names[p]; ok && holders[name] == 0 {
 					holders[name] = t.PID
 				}

@@ -40,8 +40,8 @@ type Instance struct {
 	Why          string           // it is stale or unknown, or is of no use to its account as it is
 	Quota        *projquota.Quota // nil: no limit
 
-	place mntns.Place
-	ended bool // whatever a namespace shows, it is not this one
+	location mntns.Location
+	ended    bool // whatever a namespace shows, it is not this one
 }
 
 // Path is where the instance is.
@@ -90,7 +90,7 @@ func Instances(parents []Parent, bad func(path string, err error)) ([]Instance, 
 		return nil, err
 	}
 	for i := range all {
-		if x := &all[i]; !x.ended && c.uses.Of(x.place, x.UID, x.Recorded) != live.Free {
+		if x := &all[i]; !x.ended && c.uses.Of(x.location, x.UID, x.Recorded) != live.Free {
 			x.State, x.Why = InUse, ""
 		}
 	}
@@ -109,7 +109,7 @@ func (c *collection) instances(p Parent) ([]Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	place, err := mntns.PlaceOf(way.Dir)
+	location, err := mntns.LocationOf(way.Dir)
 	if err != nil {
 		return nil, err
 	}
@@ -117,8 +117,8 @@ func (c *collection) instances(p Parent) ([]Instance, error) {
 	for _, name := range names {
 		i, ok := c.instance(p, way.Dir, name)
 		if ok {
-			i.place = place.Below(name)
-			c.uses.Want(i.place)
+			i.location = location.Below(name)
+			c.uses.Want(i.location)
 			out = append(out, i)
 		}
 	}

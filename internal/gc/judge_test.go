@@ -191,10 +191,10 @@ func TestOwnerBy(t *testing.T) {
 
 // An overlay can be seen without the instance in which its changes lie.
 func TestOverlayOf(t *testing.T) {
-	if got, want := overlayOf(record.Polydir{Method: "overlay", Dev: 9}), (mntns.Place{Dev: 9, Path: "/"}); got != want {
+	if got, want := overlayOf(record.Polydir{Method: "overlay", Dev: 9}), (mntns.Location{Dev: 9, Path: "/"}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	if got := overlayOf(record.Polydir{Method: "tmpdir", Dev: 9}); got != (mntns.Place{}) {
+	if got := overlayOf(record.Polydir{Method: "tmpdir", Dev: 9}); got != (mntns.Location{}) {
 		t.Errorf("%+v", got)
 	}
 }

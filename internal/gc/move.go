@@ -169,7 +169,7 @@ func errOpening(parent dirfd.Dir, name string) error {
 // told. Its lock is held, so that none comes to use it.
 func notUsed(parent dirfd.Dir, name string) error {
 	path := parent.Path() + "/" + name
-	at, err := mntns.PlaceOf(parent)
+	at, err := mntns.LocationOf(parent)
 	if err != nil {
 		return err
 	}

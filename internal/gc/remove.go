@@ -81,7 +81,7 @@ func layersInUse(parent dirfd.Dir, name string) (bool, error) {
 // stays reports whether a candidate is in use, or may be, and says so.
 func (c *collection) stays(x candidate) bool {
 	path := x.parent.Path() + "/" + x.name
-	switch c.uses.Of(x.place, x.uid, x.known) {
+	switch c.uses.Of(x.location, x.uid, x.known) {
 	case live.InUse:
 		c.kept(path, "in use")
 		return true

@@ -41,8 +41,8 @@ type Room struct {
 }
 
 type spot struct {
-	parent dirfd.Way
-	place  mntns.Place
+	parent   dirfd.Way
+	location mntns.Location
 }
 
 // Beside finds out which tmpdir instances of a record namespaces other than its own
@@ -69,13 +69,13 @@ func Beside(own record.Record, store record.Store, host int) (*Room, error) {
 		}
 	}
 	for _, p := range own.Tmpdirs() {
-		way, place, err := whereabouts(p.Parent, p.Name)
+		way, location, err := whereabouts(p.Parent, p.Name)
 		if err != nil {
 			r.Close()
 			return nil, err
 		}
-		r.lies[p.Instance()] = spot{way, place}
-		r.uses.Want(place)
+		r.lies[p.Instance()] = spot{way, location}
+		r.uses.Want(location)
 		if over := overlayOf(p); over.Dev != 0 {
 			r.uses.Want(over)
 		}
@@ -99,7 +99,7 @@ func (r *Room) Close() {
 
 // Of is whether another namespace shows an instance.
 func (r *Room) Of(p record.Polydir) live.Answer {
-	answer := r.uses.Of(r.lies[p.Instance()].place, r.own.UID, true)
+	answer := r.uses.Of(r.lies[p.Instance()].location, r.own.UID, true)
 	if over := overlayOf(p); over.Dev != 0 && answer == live.Free {
 		answer = r.uses.Of(over, r.own.UID, true)
 	}
@@ -123,11 +123,11 @@ func (r *Room) Remove(p record.Polydir) (bool, error) {
 
 // overlayOf is the overlay whose changes lie in the instance, which a namespace can
 // show without the instance.
-func overlayOf(p record.Polydir) mntns.Place {
+func overlayOf(p record.Polydir) mntns.Location {
 	if p.Method != string(config.MethodOverlay) {
-		return mntns.Place{}
+		return mntns.Location{}
 	}
-	return mntns.Place{Dev: p.Dev, Path: "/"}
+	return mntns.Location{Dev: p.Dev, Path: "/"}
 }
 
 // fromHostView reports whether a namespace is one that we built from the host's
@@ -141,18 +141,18 @@ func fromHostView(ever uint64, number mntns.ID, store record.Store) bool {
 }
 
 // whereabouts is where an instance lies.
-func whereabouts(parent, name string) (dirfd.Way, mntns.Place, error) {
+func whereabouts(parent, name string) (dirfd.Way, mntns.Location, error) {
 	way, err := dirfd.Walk(parent, nil)
 	if err != nil {
-		return way, mntns.Place{}, err
+		return way, mntns.Location{}, err
 	}
 	if way.Missing {
 		way.Close()
-		return way, mntns.Place{}, dirfd.NotExist(parent)
+		return way, mntns.Location{}, dirfd.NotExist(parent)
 	}
-	place, err := mntns.PlaceOf(way.Dir)
+	location, err := mntns.LocationOf(way.Dir)
 	if err != nil {
 		way.Close()
 	}
-	return way, place.Below(name), err
+	return way, location.Below(name), err
 }

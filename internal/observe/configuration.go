@@ -26,7 +26,7 @@ type Configuration struct {
 // Broken reports whether the files of the machine are no configuration.
 func (c Configuration) Broken() bool { return c.Err != nil || len(c.Problems) > 0 }
 
-// Load reads and checks the configuration as the PAM line names it. In the place
+// Load reads and checks the configuration as the PAM line names it. Instead
 // of a broken one it takes the last good one of the same main file, if the line
 // says so.
 func Load(args config.Args) Configuration {

@@ -45,7 +45,7 @@ func (f Files) All() []config.Source { return append([]config.Source{f.Main}, f.
 
 // ConfigFiles reads the configuration: the main file conf, or where that is
 // empty the one in /etc or else the vendor's, and the drop-ins in order of
-// base name, where one in /etc takes the place of the vendor's of the same
+// base name, where one in /etc replaces the vendor's of the same
 // name. With trusted, a file that others than root could change, or the way to
 // it, is an error; the main file then still has its name and, if that is not at
 // fault itself, its text.

@@ -11,7 +11,7 @@ import (
 )
 
 // keep looks at the entries of the public directory that are to be seen in the
-// instance, and at what the instance has in their places. The handles are what
+// instance, and at what the instance has under these names. The handles are what
 // is mounted: a name may lead elsewhere a moment later.
 func keep(scene *Scene, rule plan.Rule) {
 	scene.Kept = map[string]dirfd.Dir{}

@@ -20,7 +20,7 @@ const olderLastGood = "last-good.json"
 
 // LastGoodName is the name, below StateDir, of the last accepted configuration
 // of a main file: one for each, so that a draft which is accepted elsewhere
-// takes no other's place.
+// replaces no other.
 func LastGoodName(main string) string { return "last-good-" + digest(main)[:16] + ".json" }
 
 // lastGood is its content: the files as they were, with their digests.

@@ -29,8 +29,8 @@ func IsUsersDoing(err error) (why string, is bool) {
 // IsInstance reports whether a directory is an instance, by the lock beside it. It
 // is asked for an advice alone: what cannot be looked at is none.
 func IsInstance(dir string) bool {
-	around, name := dirfd.Split(dir)
-	way, err := dirfd.Walk(around, nil)
+	above, name := dirfd.Split(dir)
+	way, err := dirfd.Walk(above, nil)
 	if err != nil {
 		return false
 	}

@@ -28,7 +28,7 @@ type Question struct {
 	// before accounts are looked up.
 	Configured func(*Promise)
 
-	// What a command may put in the place of the PAM line's and the host's own.
+	// What a command may say instead of the PAM line and the host.
 	Conf      string // the main file
 	InContext string // the session's security context
 }
@@ -69,7 +69,7 @@ func (p *Promise) ask() *plan.Refusal {
 }
 
 // configure reads the arguments and the configuration. With config_error=last-good
-// the configuration that was accepted last takes the place of a broken one.
+// the configuration that was accepted last replaces a broken one.
 func (p *Promise) configure() *plan.Refusal {
 	var err error
 	if p.Args, err = config.ParseArgs(p.question.Args); err != nil {
@@ -194,7 +194,7 @@ func (p *Promise) Nested() config.Nested {
 	return p.Config.Namespace.NestedOf(p.Who.Service, p.Args)
 }
 
-// Choose says which way a session goes whose host stands at the place.
+// Choose says which way a session goes from the place where its host stands.
 func (p *Promise) Choose(at plan.Place) (plan.Route, *plan.Refusal) {
 	return plan.Choose(plan.Wanted{Selection: p.Selection, Who: p.Who, Digest: p.Digest, Nested: p.Nested(),
 		Scope: p.Config.Namespace.Scope, Require: p.Args.Require}, at)

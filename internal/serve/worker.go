@@ -32,7 +32,7 @@ const (
 	isBusy   = 'l' // its conversation takes long
 )
 
-// most is how many conversations a worker holds before another one takes its place.
+// most is how many conversations a worker holds before another one replaces it.
 const most = 256
 
 // patience is how many milliseconds a host that was greeted may take to ask.
@@ -112,7 +112,7 @@ func (w *worker) takesLong() {
 }
 
 // serve holds one conversation. An error says that this process is not as it was
-// before, or cannot be sure; it ends then, and another one takes its place.
+// before, or cannot be sure; it ends then, and another one replaces it.
 func (w *worker) serve(host *peer.Host) error {
 	defer host.Close()
 	host.Told = w.ends
@@ -134,7 +134,7 @@ func (w *worker) serve(host *peer.Host) error {
 }
 
 // converse reports whether this process has left its place; ended is why it cannot
-// go on. A host that is turned down is told why, and forks.
+// go on. A host that is rejected is told why, and forks.
 func (w *worker) converse(h *peer.Host, later *[]func()) (entered bool, ended error) {
 	conn := wire.New(h.FD())
 	if err := h.Greet(wire.Hello, wire.Build); err != nil {

@@ -64,7 +64,7 @@ func (c *call) construct(origin mntns.ID) *plan.Refusal {
 	}
 	defer at.Close()
 	c.counts()
-	c.quietClose(&b.rec)
+	c.skipClose(&b.rec)
 	err = c.host.Report(wire.Report{Action: c.action(), Code: wire.Success, NSTypes: c.joins(b.private),
 		Cwd: at.Dir, Priority: wire.Info, Text: c.opened(b.rec, fmt.Sprintf("mnt:[%d]", b.rec.NS))})
 	if err != nil { // the host did not follow
@@ -280,7 +280,7 @@ func (c *call) isolate() *plan.Refusal {
 	return nil
 }
 
-// attach puts staged mounts in their places.
+// attach puts staged mounts where they belong.
 func (c *call) attach(staged []*apply.Staged) *plan.Refusal {
 	if c.req.InPlace {
 		var roots []dirfd.Dir

@@ -27,7 +27,7 @@ type host struct {
 	answer error // to a report
 	audits int
 
-	counts, quiet bool // of the last report
+	counts, skips bool // of the last report
 }
 
 func (h *host) say(format string, args ...any)   { h.told = append(h.told, fmt.Sprintf(format, args...)) }
@@ -41,7 +41,7 @@ func (h *host) Why(text string)                  { h.say("why %s", text) }
 func (h *host) Later(func())                     { h.audits++ } // not done: it would be in the kernel's log
 func (h *host) Report(r wire.Report) error {
 	h.say("report %c %d %d %s", r.Action, r.Code, r.Priority, r.Text)
-	h.counts, h.quiet = r.Counts, r.Quiet
+	h.counts, h.skips = r.Counts, r.SkipClose
 	return h.answer
 }
 
@@ -108,7 +108,7 @@ func TestRescued(t *testing.T) {
 		t.Errorf("%d audit records", h.audits)
 	}
 	h = rescued(errors.New("it is in another view"), 0, plan.FaultHost)
-	wants(t, "a host that turns it down", h, in...)
+	wants(t, "a host that rejects it", h, in...)
 	if h.audits != 1 { // of the refusal, and none of a rescue
 		t.Errorf("%d audit records", h.audits)
 	}
@@ -119,7 +119,7 @@ func TestRescued(t *testing.T) {
 
 // Nothing is sent to the host while others may be waiting for this session: who has
 // stopped the host would stop them too. It comes later, in its order.
-func TestQuiet(t *testing.T) {
+func TestBuffer(t *testing.T) {
 	c, h := of(wire.Request{})
 	c.Args.Debug = true
 	c.debug("one")
@@ -247,7 +247,7 @@ func TestJoinable(t *testing.T) {
 // unshared itself.
 func TestOrigin(t *testing.T) {
 	const process1, outer, here, before = 1, 2, 3, 4
-	around := &record.Record{Host: process1}
+	theirs := &record.Record{Host: process1}
 	for what, c := range map[string]struct {
 		own           *record.Record
 		inPlace       bool
@@ -255,11 +255,11 @@ func TestOrigin(t *testing.T) {
 		origin, built mntns.ID
 	}{
 		"in the host's view":                {nil, false, false, here, here},
-		"in one of ours, on top of it":      {around, false, false, process1, here},
-		"in one of ours, on the host's":     {around, false, true, process1, process1},
+		"in one of ours, on top of it":      {theirs, false, false, process1, here},
+		"in one of ours, on the host's":     {theirs, false, true, process1, process1},
 		"in place":                          {nil, true, false, before, before},
-		"in place, in one of ours":          {around, true, false, process1, before},
-		"in place, from the host's view on": {around, true, true, process1, process1},
+		"in place, in one of ours":          {theirs, true, false, process1, before},
+		"in place, from the host's view on": {theirs, true, true, process1, process1},
 	} {
 		call, _ := of(wire.Request{InPlace: c.inPlace, HostNS: before})
 		call.ns, call.own, call.entered = here, c.own, c.entered
@@ -273,14 +273,14 @@ func TestOrigin(t *testing.T) {
 }
 
 // A close is asked about only where it has something to do.
-func TestQuietClose(t *testing.T) {
+func TestSkipClose(t *testing.T) {
 	tmpdir := &record.Record{Polydirs: []record.Polydir{{Method: "user"}, {Method: "tmpdir"}}}
 	user := &record.Record{Polydirs: tmpdir.Polydirs[:1]}
 	watched := &record.Record{Polydirs: tmpdir.Polydirs, Watched: true}
 	for what, c := range map[string]struct {
 		view   *record.Record
 		goBack bool
-		quiet  bool
+		skips  bool
 	}{
 		"one that is watched":        {watched, false, true},
 		"no view of ours":            {nil, false, true},
@@ -291,9 +291,9 @@ func TestQuietClose(t *testing.T) {
 	} {
 		call, h := of(wire.Request{})
 		call.Args.UnmountOnClose = c.goBack
-		call.quietClose(c.view)
-		if _ = call.host.Report(wire.Report{}); h.quiet != c.quiet {
-			t.Errorf("%s: %v, want %v", what, h.quiet, c.quiet)
+		call.skipClose(c.view)
+		if _ = call.host.Report(wire.Report{}); h.skips != c.skips {
+			t.Errorf("%s: %v, want %v", what, h.skips, c.skips)
 		}
 	}
 }

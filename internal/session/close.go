@@ -85,13 +85,13 @@ func (c *call) goBack() error {
 	return nil
 }
 
-// leave looks around, and removes the tmpdir instances of the view, unless
+// leave finds the host's place, and removes the tmpdir instances of the view, unless
 // another session is open in it. free tells that none is.
 func (c *call) leave() (free bool, err error) {
 	if c.req.Held > 0 {
 		return false, nil
 	}
-	if r := c.lookAround(); r != nil {
+	if r := c.findPlace(); r != nil {
 		return true, r
 	}
 	return true, c.removeTmpdirs()

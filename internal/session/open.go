@@ -28,7 +28,7 @@ func (c *call) open() *plan.Refusal {
 	if c.nothingToDo() {
 		return nil
 	}
-	if r := c.lookAround(); r != nil {
+	if r := c.findPlace(); r != nil {
 		return c.unseen(r)
 	}
 	if r := c.alone(); r != nil {
@@ -64,7 +64,7 @@ func (c *call) nothingToDo() bool {
 	if len(c.Selection.Rules) > 0 || record.Any() {
 		return false
 	}
-	c.quietClose(nil)
+	c.skipClose(nil)
 	c.stay("")
 	return true
 }
@@ -91,12 +91,12 @@ func (c *call) follow(route plan.Route) *plan.Refusal {
 	switch route.Way {
 	case plan.Same:
 		c.counts()
-		c.quietClose(c.own)
+		c.skipClose(c.own)
 		c.stay("")
 		c.debug("the session is in its view already (mnt:[%d])", c.ns)
 		return nil
 	case plan.Stays:
-		c.quietClose(c.own)
+		c.skipClose(c.own)
 		c.stay("")
 		return nil
 	case plan.InPlace:
@@ -142,7 +142,7 @@ func (c *call) joinHostView() *plan.Refusal {
 	}
 	defer at.Close()
 	c.tellLedOut(at)
-	c.quietClose(nil)
+	c.skipClose(nil)
 	err = c.host.Report(wire.Report{Action: c.action(), Code: wire.Success, NSTypes: c.own.Kinds(), Cwd: at.Dir,
 		Priority: wire.Info, Text: fmt.Sprintf("session opened for %q in the host's view", c.Who.User)})
 	if err != nil {

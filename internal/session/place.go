@@ -70,11 +70,11 @@ type place struct {
 	own    *record.Record // of the namespace that the host is in, if it is ours
 }
 
-// lookAround notes where the host is: its working directory, its root, its
+// findPlace notes where the host is: its working directory, its root, its
 // namespace and what we know of that. Nothing is changed but where this process
 // stands, in between. What cannot be told in a chroot without CAP_SYS_CHROOT is
 // left open.
-func (c *call) lookAround() *plan.Refusal {
+func (c *call) findPlace() *plan.Refusal {
 	var err error
 	c.cwd = apply.LookAtCwd()
 	if c.root, err = dirfd.Root(); err != nil {
@@ -178,9 +178,9 @@ func (c *call) facts() plan.Place {
 	if c.own == nil || c.req.InPlace {
 		return at
 	}
-	at.Around = c.Around(*c.own)
+	at.Outer = c.Outer(*c.own)
 	if c.Selection.Base(c.Nested()) == plan.HostView {
-		c.hostView = promise.OpenHostView(*c.own, at.Around)
+		c.hostView = promise.OpenHostView(*c.own, at.Outer)
 	}
 	return at
 }

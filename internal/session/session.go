@@ -39,7 +39,7 @@ type Host interface {
 	// Later has something done for which the host does not wait.
 	Later(func())
 	// Report sends the answer; an error says that the host did not enter
-	// the new view, or turned StayHome down.
+	// the new view, or rejected StayHome.
 	Report(wire.Report) error
 }
 
@@ -60,7 +60,7 @@ type call struct {
 	mounted  int       // attached in place
 	cut      apply.Cut // of the namespace that the view is built in
 
-	quiet   *quiet    // host, while nothing may be sent to it
+	buffer  *buffer   // host, while nothing may be sent to it
 	patient time.Time // until when it is waited for what other sessions need not be waited for
 
 	turn *record.User // scope "user": while it is this session's turn
@@ -70,47 +70,47 @@ type call struct {
 }
 
 func newCall(req wire.Request, host Host, of AboutHost) *call {
-	q := &quiet{Host: host}
-	return &call{Promise: &promise.Promise{}, req: req, host: q, of: of, quiet: q}
+	b := &buffer{Host: host}
+	return &call{Promise: &promise.Promise{}, req: req, host: b, of: of, buffer: b}
 }
 
-// quiet keeps what is to be logged while other sessions may be waiting for this
+// buffer keeps what is to be logged while other sessions may be waiting for this
 // one: who has stopped the host, so that it does not read, would stop them too.
 // What is kept is bounded: a line for each thing that a plan says, and what a script
 // may write.
-type quiet struct {
+type buffer struct {
 	Host
 	holding bool
 	kept    []func()
 
-	counts, closes bool // what the report will say
+	counts, skipClose bool // what the report will say
 }
 
 // Report sends the answer.
-func (q *quiet) Report(r wire.Report) error {
-	r.Counts, r.Quiet = q.counts, q.closes
-	return q.Host.Report(r)
+func (b *buffer) Report(r wire.Report) error {
+	r.Counts, r.SkipClose = b.counts, b.skipClose
+	return b.Host.Report(r)
 }
 
 // Log sends a line, or keeps it.
-func (q *quiet) Log(p wire.Priority, text string) {
-	if q.holding {
-		q.kept = append(q.kept, func() { q.Host.Log(p, text) })
+func (b *buffer) Log(p wire.Priority, text string) {
+	if b.holding {
+		b.kept = append(b.kept, func() { b.Host.Log(p, text) })
 		return
 	}
-	q.Host.Log(p, text)
+	b.Host.Log(p, text)
 }
 
 // hold begins the time in which other sessions may be waiting for this one, and
 // release is its end.
-func (c *call) hold() { c.quiet.holding = true }
+func (c *call) hold() { c.buffer.holding = true }
 
 func (c *call) release() {
-	c.quiet.holding = false
-	for _, send := range c.quiet.kept {
+	c.buffer.holding = false
+	for _, send := range c.buffer.kept {
 		send()
 	}
-	c.quiet.kept = nil
+	c.buffer.kept = nil
 }
 
 // waits says how long other sessions are waited for: half of the time that there
@@ -213,12 +213,12 @@ func (c *call) stayHome(r *plan.Refusal, p wire.Priority, text string) bool {
 	return err == nil
 }
 
-// quietClose saves the host the question at close where there can be nothing to
+// skipClose saves the host the question at close where there can be nothing to
 // do: no tmpdir instance is in the view that the session gets, or it goes when the
 // last process has left the view, and the host does not want to go back.
-func (c *call) quietClose(view *record.Record) {
+func (c *call) skipClose(view *record.Record) {
 	if (view == nil || len(view.Tmpdirs()) == 0 || view.Watched) && !c.Args.UnmountOnClose {
-		c.quiet.closes = true
+		c.buffer.skipClose = true
 	}
 }
 

@@ -31,7 +31,7 @@ func (c *call) alone() *plan.Refusal {
 
 // counts tells the host to count this session as open in a view of ours.
 func (c *call) counts() {
-	c.quiet.counts = true
+	c.buffer.counts = true
 	if c.req.HostThread != c.req.HostPID {
 		c.host.Log(wire.Warning, fmt.Sprintf("opened by thread %d of process %d: only what this very thread starts sees the session's view, "+
 			"and what the process's other threads start sees theirs", c.req.HostThread, c.req.HostPID))

@@ -180,7 +180,7 @@ func (c *call) joinShared(rec record.Record) *plan.Refusal {
 	}
 	defer at.Close()
 	c.counts()
-	c.quietClose(&rec)
+	c.skipClose(&rec)
 	err = c.host.Report(wire.Report{Action: c.action(), Code: wire.Success, NSTypes: c.joins(rec.Private), Cwd: at.Dir,
 		Priority: wire.Info, Text: c.opened(rec, fmt.Sprintf("mnt:[%d] of the user's other sessions", rec.NS))})
 	if err != nil {

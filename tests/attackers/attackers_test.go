@@ -491,7 +491,7 @@ var sieges = []siege{
 	},
 }
 
-// reusePIDs lets process ids come around every few seconds. From Linux 6.14 on
+// reusePIDs lets process ids begin again every few seconds. From Linux 6.14 on
 // the limit is the pid namespace's own; before, it is the machine's, and is left
 // alone.
 func reusePIDs(h *host.Host) {

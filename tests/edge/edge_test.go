@@ -114,7 +114,7 @@ func TestLyingWorker(t *testing.T) {
 }
 
 // A report of "stay, if that is the view of process 1", and root without any
-// report, are turned down elsewhere.
+// report, are rejected elsewhere.
 func TestLiarElsewhere(t *testing.T) {
 	story(t, func(h *host.Host) {
 		h.Sh("cp " + edge(h, "pam_liar-asan.so") + " " + filepath.Dir(h.Module()) + "/pam_liar.so")

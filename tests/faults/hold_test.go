@@ -129,8 +129,8 @@ func (w *sweep) hold(f fault, ice *host.Cgroup) (wrong []string, err error) {
 	args := f.args()
 	args[len(args)-1] = "hold"
 	words := []string{}
-	if w.around > 0 {
-		words = []string{"nsenter", "-m", "-t", fmt.Sprint(w.around)}
+	if w.enters > 0 {
+		words = []string{"nsenter", "-m", "-t", fmt.Sprint(w.enters)}
 	}
 	words = append(append(append(append(words, w.fault), args...), w.pamhost), w.steps()...)
 	p := w.h.Command(words...).Start()

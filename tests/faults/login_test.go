@@ -36,8 +36,8 @@ func (w *sweep) steps() []string {
 // run runs a login, under these words before pamhost.
 func (w *sweep) run(prefix ...string) (*login, error) {
 	var args []string
-	if w.around > 0 {
-		args = []string{"nsenter", "-m", "-t", fmt.Sprint(w.around)}
+	if w.enters > 0 {
+		args = []string{"nsenter", "-m", "-t", fmt.Sprint(w.enters)}
 	}
 	args = append(append(append(args, prefix...), w.pamhost), w.steps()...)
 	if len(prefix) == 0 {

@@ -259,7 +259,7 @@ func (s *setup) fresh() error {
 		for _, n := range names {
 			path := p + "/" + n.Name()
 			if s.inside != "" && (n.Name() == s.inside || strings.HasPrefix(n.Name(), ".tmpdir.") || n.Name() == ".lock") {
-				continue // of the session around
+				continue // of the outer session
 			}
 			if err := os.RemoveAll(path); err != nil {
 				return err

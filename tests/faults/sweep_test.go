@@ -28,7 +28,7 @@ type sweep struct {
 	h              *host.Host
 	pamhost, fault string        // programs
 	outer          *host.Process // the session that is kept open
-	around         int           // its pid, where the host stands in it
+	enters         int           // its pid, where the host stands in it
 	held           int           // its pid
 
 	calls  []call
@@ -129,7 +129,7 @@ func (w *sweep) keepOpen() {
 	w.outer = w.h.Start(w.pamhost, "service=outer", "user="+who, "start", "acct", "open", "pause", "close", "end")
 	w.outer.Expect(`"open".*\n`)
 	if w.held = w.outer.Pid(); w.inside != "" {
-		w.around = w.held
+		w.enters = w.held
 	}
 }
 

@@ -165,7 +165,7 @@ func runOutside(t *testing.T, options []Option) {
 	defer requestsR.Close()
 	defer repliesW.Close()
 
-	out := &quiet{w: t.Output(), name: t.Name()}
+	out := &filter{w: t.Output(), name: t.Name()}
 	if s.tee != nil {
 		out.w = io.MultiWriter(out.w, s.tee)
 	}
@@ -245,16 +245,16 @@ func regexpQuote(s string) string {
 	return b.String()
 }
 
-// quiet passes the inner output on, line by line, without the lines that the
+// filter passes the inner output on, line by line, without the lines that the
 // outer test prints itself.
-type quiet struct {
+type filter struct {
 	mu   sync.Mutex
 	w    io.Writer
 	name string // of the test
 	rest []byte
 }
 
-func (q *quiet) Write(p []byte) (int, error) {
+func (q *filter) Write(p []byte) (int, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.rest = append(q.rest, p...)
@@ -268,7 +268,7 @@ func (q *quiet) Write(p []byte) (int, error) {
 	}
 }
 
-func (q *quiet) line(s string) {
+func (q *filter) line(s string) {
 	switch bare := strings.TrimSpace(s); {
 	case bare == "PASS", bare == "FAIL", strings.HasPrefix(bare, "=== "):
 	case strings.HasPrefix(bare, "--- ") && q.isOuter(bare):
@@ -279,12 +279,12 @@ func (q *quiet) line(s string) {
 
 // isOuter reports whether a line is the outcome of the test itself, or of one that
 // it is a subtest of.
-func (q *quiet) isOuter(outcome string) bool {
+func (q *filter) isOuter(outcome string) bool {
 	fields := strings.Fields(outcome) // --- PASS: NAME (0.01s)
 	return len(fields) > 2 && strings.HasPrefix(q.name+"/", fields[2]+"/")
 }
 
-func (q *quiet) flush() {
+func (q *filter) flush() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.rest) > 0 {

@@ -143,7 +143,7 @@ func TestNamedNetworkThatLies(t *testing.T) {
 		h.Need("strace")
 		h.AddUser("alice")
 		network(h, "net-alice")
-		// the first call is the worker's look around
+		// the first call is the worker's look at its place
 		args := []string{"strace", "-f", "-qq", "-o", "/run/trace", "-e", "inject=setns:retval=0:when=2", h.Built("pamhost")}
 		tr := h.Command(append(args, kit.Steps("open", "exec:"+kit.Place, "end")...)...).Trace()
 		tr.RC("open", host.PAMRefused)

@@ -121,7 +121,7 @@ func TestPrivateInPlace(t *testing.T) {
 				t.Errorf("%s is not new:\n%s%s", ns, seen[0].Text, seen[1].Text)
 			}
 		}
-		// the second setns is the host's own, after the worker's look around
+		// the second setns is the host's own, after the worker's look at its place
 		for _, fault := range []string{"move_mount:error=ENOMEM:when=2", "move_mount:signal=SIGKILL:when=3"} {
 			args := []string{"strace", "-f", "-qq", "-o", "/run/trace", "-e", "inject=" + fault, h.Built("pamhost")}
 			tr := h.Command(append(args, steps...)...).Trace()

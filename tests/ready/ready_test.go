@@ -265,9 +265,9 @@ func TestReadyLetsGoFirst(t *testing.T) {
 	})
 }
 
-// TestReadyTurnsDown: hosts of which a forked worker would have what a ready one has
+// TestReadyRejects: hosts of which a forked worker would have what a ready one has
 // not fork, and it is said why.
-func TestReadyTurnsDown(t *testing.T) {
+func TestReadyRejects(t *testing.T) {
 	ready(t, func(h *host.Host, serve *host.Ready) {
 		for _, c := range []struct {
 			want   string

@@ -359,7 +359,7 @@ var weakenings = []weakening{
 	},
 	{
 		name: "host: nothing is sent to it while others wait", holds: "I-18", file: "internal/session/session.go",
-		check: "if q.holding {", instead: "if false {",
+		check: "if b.holding {", instead: "if false {",
 		tests: "TestNobodyWaitsForAStoppedHost",
 	},
 	{
@@ -604,7 +604,7 @@ var weakenings = []weakening{
 	},
 	{
 		name: "gc: one candidate is held at a time", holds: "I-10", file: "internal/gc/gc.go",
-		check: "\t\tg.Release()\n\t\tif place ==", instead: "\t\tif place ==",
+		check: "\t\tg.Release()\n\t\tif location ==", instead: "\t\tif location ==",
 		tests: "TestGcThatIsStoppedHoldsOneAtMost",
 	},
 	{
@@ -916,7 +916,7 @@ var weakenings = []weakening{
 	},
 	{
 		name: "nested: nobody is left in another user's instance", holds: "I-13", file: "internal/core/plan/route.go",
-		check: "!covered && around.UID != w.Who.UID", instead: "!covered && false",
+		check: "!covered && outer.UID != w.Who.UID", instead: "!covered && false",
 		tests: "TestNestedInAContainer",
 	},
 	{
@@ -990,7 +990,7 @@ var weakenings = []weakening{
 		tests: "TestEnableRefuses",
 	},
 	{
-		name: "enable: a rehearsal is by the changed files, also by included ones", holds: "the command", file: "cmd/polyinst/internal/pamstack/place.go",
+		name: "enable: a rehearsal is by the changed files, also by included ones", holds: "the command", file: "cmd/polyinst/internal/pamstack/enable.go",
 		check: "words[at] = dir + \"/\" + strings.TrimPrefix(words[at], etc)", instead: "words[at] = strings.TrimPrefix(words[at], etc)",
 		pkg: "cmd/polyinst/internal/pamstack", tests: "TestIn",
 	},
@@ -1095,17 +1095,17 @@ var weakenings = []weakening{
 	{
 		name: "ready: the host's namespaces are the worker's", holds: "I-20", file: "internal/kernel/peer/judge.go",
 		check: "if theirs != own[kind] {", instead: "if false {",
-		tests: "TestReadyTurnsDown",
+		tests: "TestReadyRejects",
 	},
 	{
 		name: "ready: the host may do what the worker may", holds: "I-20", file: "internal/kernel/peer/judge.go",
 		check: "missing != 0 {", instead: "missing != 0 && false {",
-		tests: "TestReadyTurnsDown",
+		tests: "TestReadyRejects",
 	},
 	{
 		name: "ready: no host in a chroot", holds: "I-20", file: "internal/kernel/peer/host.go",
 		check: "if here.ID != theirs.ID || here.MountID != theirs.MountID {", instead: "if here.ID != theirs.ID && false {",
-		tests: "TestReadyTurnsDown",
+		tests: "TestReadyRejects",
 	},
 	{
 		name: "ready: who asks is who has connected", holds: "I-20", file: "internal/kernel/peer/host.go",
@@ -1115,7 +1115,7 @@ var weakenings = []weakening{
 	{
 		name: "ready: accounts by the sources that it knows", holds: "I-20", file: "internal/serve/worker.go",
 		check: "path != \"\" {", instead: "path != \"\" && false {",
-		tests: "TestReadyAccounts|TestReadyTurnsDown",
+		tests: "TestReadyAccounts|TestReadyRejects",
 	},
 	{
 		name: "ready: it ends with the host", holds: "I-20", file: "internal/serve/worker.go",

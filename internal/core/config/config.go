@@ -1,5 +1,5 @@
 // Package config is the configuration language: TOML bytes become a checked
-// Config, or a list of Problems, each with its place. The package is pure: it
+// Config, or a list of Problems, each with its position. The package is pure: it
 // reads no file and asks no system; what a value means for one user is decided
 // in package polyinst.
 package config
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Position is a place in a configuration file. Line and Col count from 1; Col
+// Position is a line and column of a configuration file. Line and Col count from 1; Col
 // counts characters. A zero Line means the file as a whole.
 type Position struct {
 	File string

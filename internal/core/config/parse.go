@@ -70,7 +70,7 @@ func checkNone(c *Config, main string) Problems {
 		Hint: "remove this line"}}
 }
 
-// sorted returns the problems by position; those of one place by their text,
+// sorted returns the problems by position; those of one position by their text,
 // so that the order never depends on a map's.
 func (f *file) sorted() Problems {
 	sort.SliceStable(f.problems, func(i, j int) bool {
@@ -87,7 +87,7 @@ func before(a, b Position) bool {
 	return a.Line < b.Line || a.Line == b.Line && a.Col < b.Col
 }
 
-// merge puts each problem of late into its place among those of its file.
+// merge puts each problem of late where it belongs among those of its file.
 func merge(problems, late Problems) Problems {
 	for _, p := range late {
 		at := len(problems)

@@ -11,7 +11,7 @@ import (
 // walks over a text that the library has accepted and notes the offset of each
 // key, table header and array element. It trusts the library for the syntax,
 // so where it is unsure it moves on: the worst outcome is the position of the
-// table around a key.
+// table that has a key.
 //
 // It looks for one thing that the library lets pass: a key that is given twice
 // where the first time made a table (tmpfs.size = "1G", then tmpfs = "x").
@@ -46,7 +46,7 @@ func (n *node) add(name string, kid *node) *node {
 }
 
 // kid is the node of a key below n, or n itself where the scanner did not
-// see the key, so that there always is a place to point to.
+// see the key, so that there always is a position to point to.
 func (n *node) kid(name string) *node {
 	if k := n.kids[name]; k != nil {
 		return k
@@ -377,7 +377,7 @@ func newLines(file, text string) *lines {
 	return l
 }
 
-// at is the position of the character around the byte offset off.
+// at is the position of the character that has the byte at off.
 func (l *lines) at(off int) Position {
 	off = min(max(off, 0), len(l.text))
 	for off > 0 && off < len(l.text) && !utf8.RuneStart(l.text[off]) {

@@ -104,7 +104,7 @@ func (t Template) Uses(name string) bool {
 	return false
 }
 
-// Expand puts the values of v in place of the variables; of v, only what the
+// Expand replaces the variables by the values of v; of v, only what the
 // template uses is looked at. It fails where a value would give the result
 // another structure than the template has: User must be one path component
 // other than "." and "..", UID digits, Home an absolute path below "/" without

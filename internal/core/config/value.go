@@ -21,7 +21,7 @@ type section struct {
 	prefix  string // "namespace: " or empty
 }
 
-// refuse records a problem at the place of n.
+// refuse records a problem at the position of n.
 func (s *section) refuse(n *node, f *fault) { s.refuseAt(s.lines.at(n.off), f) }
 
 func (s *section) refuseAt(pos Position, f *fault) {
@@ -195,7 +195,7 @@ func names[T any](fields []field[T]) []string {
 }
 
 // readTable gives each key of table to its field. Keys without a field are
-// problems; seen, if not nil, is told the place of every known key.
+// problems; seen, if not nil, is told the position of every known key.
 func readTable[T any](s *section, under string, table map[string]any, n *node, fields []field[T], to *T, seen func(string, Position)) {
 	for _, key := range sortedKeys(table) {
 		v := value{s, under + key, table[key], n.kid(key)}

@@ -11,8 +11,8 @@ import (
 // An administrator does what a message advises: the command must do no harm, also
 // if they did not mean what the configuration says.
 
-// ownPlace is where directories are instance parents and nothing else.
-const ownPlace = "/var/lib/polyinst"
+// ownParents is where directories are instance parents and nothing else.
+const ownParents = "/var/lib/polyinst"
 
 // ParentRepair is the way out where the instance parent of a polydir is there, and
 // not as it must be: a command that puts it right; for a directory that serves
@@ -28,7 +28,7 @@ func ParentRepair(p *config.Polydir, parent, home string, movable, instance bool
 		return slash
 	case instance:
 		return "it is itself an instance, with a user's files: " + elsewhere
-	case strings.HasPrefix(parent, ownPlace+"/") && !movable:
+	case strings.HasPrefix(parent, ownParents+"/") && !movable:
 		return command
 	case servesOthers(parent, home):
 		return "it serves others, too: " + elsewhere
@@ -47,7 +47,7 @@ const LookAndMove = "look at it and move it away"
 func servesOthers(dir, home string) bool {
 	parts := strings.Split(strings.Trim(dir, "/"), "/")
 	switch {
-	case len(parts) == 1, dir == ownPlace, config.CheckPolydirPath(dir, "") != nil:
+	case len(parts) == 1, dir == ownParents, config.CheckPolydirPath(dir, "") != nil:
 		return true
 	case home == dir, strings.HasPrefix(home, dir+"/"):
 		return true
@@ -56,7 +56,7 @@ func servesOthers(dir, home string) bool {
 }
 
 // shuts is the way out where others can change a directory on the way to a polydir or
-// source. In the place of one that the session's user can rename, a link can be by the
+// source. Instead of one that the session's user can rename, a link can be there by the
 // time that root obeys.
 func (s Subject) shuts(swap Swap, movable bool) string {
 	switch {
@@ -68,12 +68,12 @@ func (s Subject) shuts(swap Swap, movable bool) string {
 	return "make that directory root's, or give it the sticky bit"
 }
 
-const elsewhere = "use a place below " + ownPlace
+const elsewhere = "use a place below " + ownParents
 
 // BetterPlace is the way out where others can change the directory dir on the way
 // to the instance parent.
 func BetterPlace(dir string) string {
-	if strings.HasPrefix(ownPlace+"/", strings.TrimSuffix(dir, "/")+"/") || strings.HasPrefix(dir, ownPlace+"/") {
+	if strings.HasPrefix(ownParents+"/", strings.TrimSuffix(dir, "/")+"/") || strings.HasPrefix(dir, ownParents+"/") {
 		return "make that directory root's, and writable by nobody else"
 	}
 	return elsewhere

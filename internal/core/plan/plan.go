@@ -105,7 +105,7 @@ type FSOption struct{ Key, Value string }
 // CreatePolydir says how a missing polydir is made.
 type CreatePolydir struct {
 	Owner  Owner
-	AsUser bool // with the user's rights alone: the directory around it is theirs
+	AsUser bool // with the user's rights alone: the directory above it is theirs
 	Finish bool // it is there, and was never finished
 	Label  string
 }

@@ -19,14 +19,14 @@ type Wanted struct {
 // Place is where the host of a session stands.
 type Place struct {
 	InPlace bool     // the host has unshared itself, and the session is built there
-	Around  *Around  // the session of ours that the host is in; nil: none
+	Outer   *Outer   // the session of ours that the host is in; nil: none
 	Kernel  *Refusal // why no such session can be built on this machine; nil: it can
 	Host    *Refusal // why this host can be given no view; nil: it can
 	Joins   bool     // the host may join another namespace
 }
 
-// Around is the session of ours in which another one is opened.
-type Around struct {
+// Outer is the session of ours in which another one is opened.
+type Outer struct {
 	User     string
 	UID      uint32
 	Digest   string
@@ -93,7 +93,7 @@ func Choose(w Wanted, at Place) (Route, *Refusal) {
 // shows reports whether the host is in just the view that the session would get,
 // as by the second open of `su -`.
 func (at Place) shows(w Wanted) bool {
-	a := at.Around
+	a := at.Outer
 	return a != nil && !at.InPlace && a.User == w.Who.User && a.Digest == w.Digest && a.Intact
 }
 
@@ -101,7 +101,7 @@ func (at Place) shows(w Wanted) bool {
 // of ours there is a choice.
 func (at Place) base(w Wanted) (Route, *Refusal) {
 	own := Route{Way: Builds, Base: OwnView}
-	a := at.Around
+	a := at.Outer
 	switch {
 	case a == nil || at.InPlace || w.Selection.Base(w.Nested) == OwnView:
 		return own, nil
@@ -126,18 +126,18 @@ func (at Place) withoutJoin(w Wanted, route Route) (Route, *Refusal) {
 		return route, refuse(FaultHost, "", "nested = \"escape\" wants the host's view, and this program may not join it (%s)", mayNot)
 	}
 	route.Base = OwnView
-	return route.on(at.Around, w, "this program may not join the host's view (CAP_SYS_CHROOT, or a chroot)")
+	return route.on(at.Outer, w, "this program may not join the host's view (CAP_SYS_CHROOT, or a chroot)")
 }
 
-// on permits a session to be built on the view of the session around it, which it
+// on permits a session to be built on the view of the outer one, which it
 // cannot leave, if nothing of that one's would show: an instance of another user's
 // that it does not cover with one of its own.
-func (route Route) on(around *Around, w Wanted, why string) (Route, *Refusal) {
-	for _, path := range around.Polydirs {
+func (route Route) on(outer *Outer, w Wanted, why string) (Route, *Refusal) {
+	for _, path := range outer.Polydirs {
 		covered := slices.ContainsFunc(w.Selection.Rules, func(r Rule) bool { return r.Path == path })
-		if !covered && around.UID != w.Who.UID {
+		if !covered && outer.UID != w.Who.UID {
 			return route, refuse(FaultUser, path, "nested session: %q would be in the instance of %q, the user of the session around it: %s; "+
-				"log in by another way, or say nested = \"keep\" if that is wanted", w.Who.User, around.User, why)
+				"log in by another way, or say nested = \"keep\" if that is wanted", w.Who.User, outer.User, why)
 		}
 	}
 	route.Warning = "nested session: built on the view that it is in: " + why

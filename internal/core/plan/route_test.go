@@ -12,20 +12,20 @@ func TestChoose(t *testing.T) {
 	home := "[[polydir]]\npath = \"/srv/x\"\nmethod = \"tmpfs\"\n"
 	exempt := tmpUser + "except = [\"alice\"]\n"
 	byService := tmpUser + "services = [\"login\"]\n"
-	in := func(change func(*Around)) *Around {
-		a := &Around{User: "bob", UID: 2002, Digest: "another", Intact: true, Polydirs: []string{"/tmp"}}
+	in := func(change func(*Outer)) *Outer {
+		a := &Outer{User: "bob", UID: 2002, Digest: "another", Intact: true, Polydirs: []string{"/tmp"}}
 		if change != nil {
 			change(a)
 		}
 		return a
 	}
 	bobs := in(nil)
-	own := in(func(a *Around) { a.User, a.UID = alice.User, alice.UID })
-	very := in(func(a *Around) { a.User, a.UID, a.Digest = alice.User, alice.UID, "wanted" })
-	undone := in(func(a *Around) { a.User, a.UID, a.Digest, a.Intact = alice.User, alice.UID, "wanted", false })
-	apart := in(func(a *Around) { a.Apart = "it is another one" })
-	ownApart := in(func(a *Around) { a.User, a.UID, a.Apart = alice.User, alice.UID, "it is another one" })
-	broken := in(func(a *Around) { a.Broken = refuse(FaultHost, "", "the host's view: no memory") })
+	own := in(func(a *Outer) { a.User, a.UID = alice.User, alice.UID })
+	very := in(func(a *Outer) { a.User, a.UID, a.Digest = alice.User, alice.UID, "wanted" })
+	undone := in(func(a *Outer) { a.User, a.UID, a.Digest, a.Intact = alice.User, alice.UID, "wanted", false })
+	apart := in(func(a *Outer) { a.Apart = "it is another one" })
+	ownApart := in(func(a *Outer) { a.User, a.UID, a.Apart = alice.User, alice.UID, "it is another one" })
+	broken := in(func(a *Outer) { a.Broken = refuse(FaultHost, "", "the host's view: no memory") })
 	old := refuse(FaultHost, "", "the kernel is too old")
 	noAdmin := refuse(FaultHost, "", "the host lacks CAP_SYS_ADMIN")
 	const (
@@ -53,42 +53,42 @@ func TestChoose(t *testing.T) {
 		{"without CAP_SYS_CHROOT", tmpUser, "replace", "", Place{}, "in place session"},
 		{"without CAP_SYS_CHROOT, shared", tmpUser, "replace", "user", Place{}, "refused: scope = \"user\" wants a program that may join a namespace, and this one may not (CAP_SYS_CHROOT, a chroot, or SELinux without the policy module in dist/selinux)"},
 		{"in place", tmpUser, "replace", "", Place{InPlace: true}, "builds session"},
-		{"in place, in another session", tmpUser, "replace", "", Place{InPlace: true, Around: bobs}, "builds session"},
-		{"in place, in a view of its own", tmpUser, "replace", "", Place{InPlace: true, Around: very}, "builds session"},
+		{"in place, in another session", tmpUser, "replace", "", Place{InPlace: true, Outer: bobs}, "builds session"},
+		{"in place, in a view of its own", tmpUser, "replace", "", Place{InPlace: true, Outer: very}, "builds session"},
 
-		{"in its view", tmpUser, "replace", "", Place{Joins: true, Around: very}, "same session"},
-		{"in its view, keep", tmpUser, "keep", "", Place{Joins: true, Around: very}, "same session"},
-		{"in its view, escape", tmpUser, "escape", "", Place{Joins: true, Around: very}, "same session"},
-		{"in its view, of a host without a right", tmpUser, "replace", "", Place{Host: noAdmin, Around: very}, "same session"},
-		{"in its view, which was taken apart", tmpUser, "replace", "", Place{Joins: true, Around: undone}, "builds host"},
-		{"in a view of other rules", tmpUser, "replace", "", Place{Joins: true, Around: own}, "builds host"},
+		{"in its view", tmpUser, "replace", "", Place{Joins: true, Outer: very}, "same session"},
+		{"in its view, keep", tmpUser, "keep", "", Place{Joins: true, Outer: very}, "same session"},
+		{"in its view, escape", tmpUser, "escape", "", Place{Joins: true, Outer: very}, "same session"},
+		{"in its view, of a host without a right", tmpUser, "replace", "", Place{Host: noAdmin, Outer: very}, "same session"},
+		{"in its view, which was taken apart", tmpUser, "replace", "", Place{Joins: true, Outer: undone}, "builds host"},
+		{"in a view of other rules", tmpUser, "replace", "", Place{Joins: true, Outer: own}, "builds host"},
 
-		{"in another's", tmpUser, "replace", "", Place{Joins: true, Around: bobs}, "builds host"},
-		{"in another's, keep", tmpUser, "keep", "", Place{Joins: true, Around: bobs}, "builds session"},
-		{"in another's, escape", tmpUser, "escape", "", Place{Joins: true, Around: bobs}, "host host"},
-		{"in another's, exempt", exempt, "replace", "", Place{Joins: true, Around: bobs}, "host host"},
-		{"in another's, exempt, keep", exempt, "keep", "", Place{Joins: true, Around: bobs}, "stays session"},
-		{"in another's, exempt, escape", exempt, "escape", "", Place{Joins: true, Around: bobs}, "host host"},
-		{"in another's, another service", byService, "replace", "", Place{Joins: true, Around: bobs}, "stays session"},
-		{"in another's, another service, escape", byService, "escape", "", Place{Joins: true, Around: bobs}, "host host"},
-		{"in another's, exempt, without a right", exempt, "replace", "", Place{Host: noAdmin, Around: bobs}, "refused: the host lacks CAP_SYS_ADMIN"},
+		{"in another's", tmpUser, "replace", "", Place{Joins: true, Outer: bobs}, "builds host"},
+		{"in another's, keep", tmpUser, "keep", "", Place{Joins: true, Outer: bobs}, "builds session"},
+		{"in another's, escape", tmpUser, "escape", "", Place{Joins: true, Outer: bobs}, "host host"},
+		{"in another's, exempt", exempt, "replace", "", Place{Joins: true, Outer: bobs}, "host host"},
+		{"in another's, exempt, keep", exempt, "keep", "", Place{Joins: true, Outer: bobs}, "stays session"},
+		{"in another's, exempt, escape", exempt, "escape", "", Place{Joins: true, Outer: bobs}, "host host"},
+		{"in another's, another service", byService, "replace", "", Place{Joins: true, Outer: bobs}, "stays session"},
+		{"in another's, another service, escape", byService, "escape", "", Place{Joins: true, Outer: bobs}, "host host"},
+		{"in another's, exempt, without a right", exempt, "replace", "", Place{Host: noAdmin, Outer: bobs}, "refused: the host lacks CAP_SYS_ADMIN"},
 
-		{"another view around", tmpUser, "replace", "", Place{Joins: true, Around: apart}, "builds session" + builtOn + notBuilt},
-		{"another view around, exempt", exempt, "replace", "", Place{Joins: true, Around: apart}, "refused: " + inBobs + notBuilt + wayOut},
-		{"another view around, exempt, one's own", exempt, "replace", "", Place{Joins: true, Around: ownApart}, "stays session" + builtOn + notBuilt},
-		{"another view around, another polydir", home, "replace", "", Place{Joins: true, Around: apart}, "refused: " + inBobs + notBuilt + wayOut},
-		{"another view around, more polydirs", tmpUser + shm, "replace", "", Place{Joins: true, Around: apart}, "builds session" + builtOn + notBuilt},
-		{"another view around, keep", tmpUser, "keep", "", Place{Joins: true, Around: apart}, "builds session"},
-		{"another view around, escape", tmpUser, "escape", "", Place{Joins: true, Around: apart}, "builds session" + builtOn + notBuilt},
-		{"host's view broken", tmpUser, "replace", "", Place{Joins: true, Around: broken}, "refused: the host's view: no memory"},
-		{"host's view broken, keep", tmpUser, "keep", "", Place{Joins: true, Around: broken}, "builds session"},
-		{"host's view broken, exempt", exempt, "replace", "", Place{Joins: true, Around: broken}, "refused: the host's view: no memory"},
+		{"outer one from elsewhere", tmpUser, "replace", "", Place{Joins: true, Outer: apart}, "builds session" + builtOn + notBuilt},
+		{"outer one from elsewhere, exempt", exempt, "replace", "", Place{Joins: true, Outer: apart}, "refused: " + inBobs + notBuilt + wayOut},
+		{"outer one from elsewhere, exempt, one's own", exempt, "replace", "", Place{Joins: true, Outer: ownApart}, "stays session" + builtOn + notBuilt},
+		{"outer one from elsewhere, another polydir", home, "replace", "", Place{Joins: true, Outer: apart}, "refused: " + inBobs + notBuilt + wayOut},
+		{"outer one from elsewhere, more polydirs", tmpUser + shm, "replace", "", Place{Joins: true, Outer: apart}, "builds session" + builtOn + notBuilt},
+		{"outer one from elsewhere, keep", tmpUser, "keep", "", Place{Joins: true, Outer: apart}, "builds session"},
+		{"outer one from elsewhere, escape", tmpUser, "escape", "", Place{Joins: true, Outer: apart}, "builds session" + builtOn + notBuilt},
+		{"host's view broken", tmpUser, "replace", "", Place{Joins: true, Outer: broken}, "refused: the host's view: no memory"},
+		{"host's view broken, keep", tmpUser, "keep", "", Place{Joins: true, Outer: broken}, "builds session"},
+		{"host's view broken, exempt", exempt, "replace", "", Place{Joins: true, Outer: broken}, "refused: the host's view: no memory"},
 
-		{"in another's, without CAP_SYS_CHROOT", tmpUser, "replace", "", Place{Around: bobs}, "in place session" + builtOn + mayNot},
-		{"in another's, without CAP_SYS_CHROOT, another polydir", home, "replace", "", Place{Around: bobs}, "refused: " + inBobs + mayNot + wayOut},
-		{"in another's, without CAP_SYS_CHROOT, exempt", exempt, "replace", "", Place{Around: bobs}, "refused: " + inBobs + mayNot + wayOut},
-		{"in another's, without CAP_SYS_CHROOT, keep", tmpUser, "keep", "", Place{Around: bobs}, "in place session"},
-		{"in another's, without CAP_SYS_CHROOT, escape", tmpUser, "escape", "", Place{Around: bobs}, "refused: nested = \"escape\" wants the host's view, and this program may not join it (CAP_SYS_CHROOT, a chroot, or SELinux without the policy module in dist/selinux)"},
+		{"in another's, without CAP_SYS_CHROOT", tmpUser, "replace", "", Place{Outer: bobs}, "in place session" + builtOn + mayNot},
+		{"in another's, without CAP_SYS_CHROOT, another polydir", home, "replace", "", Place{Outer: bobs}, "refused: " + inBobs + mayNot + wayOut},
+		{"in another's, without CAP_SYS_CHROOT, exempt", exempt, "replace", "", Place{Outer: bobs}, "refused: " + inBobs + mayNot + wayOut},
+		{"in another's, without CAP_SYS_CHROOT, keep", tmpUser, "keep", "", Place{Outer: bobs}, "in place session"},
+		{"in another's, without CAP_SYS_CHROOT, escape", tmpUser, "escape", "", Place{Outer: bobs}, "refused: nested = \"escape\" wants the host's view, and this program may not join it (CAP_SYS_CHROOT, a chroot, or SELinux without the policy module in dist/selinux)"},
 	} {
 		s, r := Select(parse(t, c.conf), alice)
 		if r != nil {
@@ -115,7 +115,7 @@ func TestChooseRequired(t *testing.T) {
 		t.Fatal(r)
 	}
 	w := Wanted{Selection: s, Who: alice, Nested: config.NestedEscape, Require: []config.Template{"/tmp"}}
-	if _, r := Choose(w, Place{Joins: true, Around: &Around{User: "bob", UID: 2002}}); r == nil || r.Fault != FaultConfig {
+	if _, r := Choose(w, Place{Joins: true, Outer: &Outer{User: "bob", UID: 2002}}); r == nil || r.Fault != FaultConfig {
 		t.Errorf("led to the host's view: %v", r)
 	}
 	if _, r := Choose(w, Place{Joins: true}); r != nil {

@@ -15,7 +15,7 @@ type Covered struct {
 	Instance string // its path in the host's view; empty: a tmpfs
 }
 
-// Stand is a place to try in the new view.
+// Stand is a directory to try in the new view.
 type Stand struct {
 	Path string
 	Any  bool // whatever directory is there; else only the very one that was left
@@ -33,7 +33,7 @@ type Left struct {
 	Parents []string
 }
 
-// Stands are the places to try for the directory, in this order. Where none of
+// Stands are what to try for the directory, in this order. Where none of
 // them will do, the session stands in an empty directory.
 func (l Left) Stands() []Stand {
 	within := func(dir string) bool { return at(l.Path, dir) }

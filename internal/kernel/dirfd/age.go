@@ -28,7 +28,7 @@ const maxAgeDepth = 500
 // be, and directories, on which another namespace may have something mounted that
 // would go with them, go only while nobody uses the tree; directories of root's,
 // devices, sticky files and what is in a read-only subvolume stay, and so does an
-// entry that the user puts another one in the place of meanwhile. It goes by handle,
+// entry that the user replaces meanwhile. It goes by handle,
 // follows no link and crosses into no other mount.
 func (d Dir) Age(a Aging) (removed int, err error) {
 	if a.Progress == nil {

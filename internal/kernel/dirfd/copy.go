@@ -56,7 +56,7 @@ func (c *copier) directory(from, to Dir) error {
 	if err != nil {
 		return err
 	}
-	slices.Sort(names) // the same tree fails at the same place each time
+	slices.Sort(names) // the same tree fails at the same entry each time
 	for _, name := range names {
 		if err := c.entry(from, to, name); err != nil {
 			return err

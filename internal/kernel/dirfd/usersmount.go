@@ -6,7 +6,7 @@ import (
 )
 
 // enters judges the filesystem of what lies on another mount than the directory
-// around it. One that somebody else than own has mounted is an error.
+// above it. One that somebody else than own has mounted is an error.
 func (f Filesystem) enters(own uint32, path string) error {
 	if f.ByUser && (own == NoUID || f.UID != own) {
 		return pathError("open", path, usersMount(f))

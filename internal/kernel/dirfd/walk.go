@@ -82,14 +82,14 @@ func (w Way) Filesystem() (Filesystem, error) {
 	return w.Dir.Filesystem()
 }
 
-// Spot is a directory as a place where something can be mounted: of a directory
-// that shows in two places by a bind mount, one of them.
+// Spot is a directory at which something can be mounted. A directory that a bind mount
+// shows twice is two spots.
 type Spot struct {
 	ID
 	Mount uint64
 }
 
-// Spot is the place that the handle stands for.
+// Spot is the one that the handle stands for.
 func (s Stat) Spot() Spot { return Spot{s.ID, s.MountID} }
 
 // View lays directories over others for a walk, as mounts would: whoever arrives

@@ -15,7 +15,7 @@ const maxSymlinks = 40
 
 type walker struct {
 	all      *Walks
-	stack    []place  // the directories from the root to where we are
+	stack    []stop   // the directories from the root to where we are
 	todo     []string // components still to go
 	view     View
 	own      uint32 // whose mounts are entered
@@ -25,15 +25,15 @@ type walker struct {
 	notYet   laid // where the walk ends with ErrNotYet
 }
 
-// laid says where in the view a place is.
+// laid says where in the view a stop lies.
 type laid struct {
 	in   Spot // the last spot on the way at which the view has a directory
-	here bool // the place is that directory
+	here bool // the stop is that directory
 }
 
-// place is a directory on the walk, with what the kernel said of it when it was
+// stop is a directory on the walk, with what the kernel said of it when it was
 // entered: the judgement is about that moment, and about the handle.
-type place struct {
+type stop struct {
 	Dir
 	stat Stat
 	// voidOwners: what it says of owners and modes is void; a user mounted it
@@ -51,7 +51,7 @@ type mounted struct {
 // newWalker stands at the root directory.
 func (a *Walks) newWalker(path string, view View) (*walker, error) {
 	root, err := a.root()
-	return &walker{all: a, stack: []place{root}, view: view, own: NoUID, todo: components(path)}, err
+	return &walker{all: a, stack: []stop{root}, view: view, own: NoUID, todo: components(path)}, err
 }
 
 func components(path string) []string {
@@ -70,7 +70,7 @@ func (w *walker) close() {
 	}
 }
 
-func (w *walker) here() place { return w.stack[len(w.stack)-1] }
+func (w *walker) here() stop { return w.stack[len(w.stack)-1] }
 
 func (w *walker) run() (Way, error) {
 	for len(w.todo) > 0 {
@@ -148,7 +148,7 @@ func (w *walker) step(name string) (missing bool, err error) {
 			w.notYet = laid{st.Spot(), len(w.todo) == 0}
 			return false, pathError("open", label, ErrNotYet)
 		}
-		replaced := place{laid: laid{st.Spot(), true}}
+		replaced := stop{laid: laid{st.Spot(), true}}
 		if replaced.Dir, err = over.Dir.Dup(); err != nil {
 			return false, err
 		}
@@ -160,16 +160,16 @@ func (w *walker) step(name string) (missing bool, err error) {
 			replaced.Close()
 			return false, err
 		}
-		next.place = replaced
+		next.stop = replaced
 	}
-	w.stack = append(w.stack, next.place)
+	w.stack = append(w.stack, next.stop)
 	return false, nil
 }
 
-// entered is the place that a step leads to.
+// entered is the stop that a step leads to.
 type entered struct {
-	place
-	crossed bool // it lies on another mount than the directory around it
+	stop
+	crossed bool // it lies on another mount than the directory above it
 }
 
 // enter opens an entry of the directory where we are, and asks what it is: the

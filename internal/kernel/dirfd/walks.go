@@ -12,7 +12,7 @@ import "golang.org/x/sys/unix"
 // they have handed out ends with them, but for the Dir of a Way. The nil Walks
 // remember nothing.
 type Walks struct {
-	at     place // the root directory
+	at     stop // the root directory
 	known  map[stepping]entered
 	mounts map[uint64]*mounted // by ids that are never used again
 	rooms  map[uint64]*unix.Statfs_t
@@ -47,20 +47,20 @@ func (a *Walks) Covered(spot Spot) {
 }
 
 // root is the root directory.
-func (a *Walks) root() (place, error) {
+func (a *Walks) root() (stop, error) {
 	if a != nil && a.at.IsOpen() {
 		return a.at, nil
 	}
 	root, err := Root()
 	if err != nil {
-		return place{}, err
+		return stop{}, err
 	}
 	st, err := root.Stat()
 	if err != nil {
 		root.Close()
-		return place{}, err
+		return stop{}, err
 	}
-	at := place{Dir: root, stat: st}
+	at := stop{Dir: root, stat: st}
 	if a != nil {
 		at.Dir = root.lend()
 		at.on = rootMount(st)
@@ -84,7 +84,7 @@ func rootMount(root Stat) *mounted {
 
 // recall is a step that was made before. What a walk leads to in the end is always
 // looked at.
-func (a *Walks) recall(here place, name string, last bool) (entered, bool) {
+func (a *Walks) recall(here stop, name string, last bool) (entered, bool) {
 	if a == nil || last || !here.lent {
 		return entered{}, false
 	}
@@ -94,7 +94,7 @@ func (a *Walks) recall(here place, name string, last bool) (entered, bool) {
 
 // remember notes a step, if only root could have it lead elsewhere. The way to here is
 // known to be root's alone.
-func (a *Walks) remember(here place, name string, next entered) entered {
+func (a *Walks) remember(here stop, name string, next entered) entered {
 	st := next.stat
 	if a == nil || !here.lent || !st.IsDir() || st.UID != 0 || st.Mode&0o022 != 0 || next.on == nil || !next.on.Kept {
 		return next
@@ -145,9 +145,9 @@ func (a *Walks) statfs(d Dir, st Stat) (*unix.Statfs_t, error) {
 }
 
 // keep is a handle that outlives the walk.
-func (p place) keep() (Dir, error) {
-	if p.lent {
-		return p.Dir, nil
+func (s stop) keep() (Dir, error) {
+	if s.lent {
+		return s.Dir, nil
 	}
-	return p.Dup()
+	return s.Dup()
 }

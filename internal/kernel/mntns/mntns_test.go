@@ -247,13 +247,13 @@ func TestPlaceOf(t *testing.T) {
 			t.Fatalf("%s", out)
 		}
 	}
-	at := func(path string) Place {
+	at := func(path string) Location {
 		way, err := dirfd.Walk(path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer way.Close()
-		p, err := PlaceOf(way.Dir)
+		p, err := LocationOf(way.Dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -266,14 +266,14 @@ func TestPlaceOf(t *testing.T) {
 	if got := at(dir + "/b/par\tent"); got != want.Below("par\tent") {
 		t.Errorf("below it: %v", got)
 	}
-	if got := (Place{1, "/"}).Below("x"); got != (Place{1, "/x"}) {
+	if got := (Location{1, "/"}).Below("x"); got != (Location{1, "/x"}) {
 		t.Errorf("below the root: %v", got)
 	}
 	if out, err := exec.Command("mount", "--bind", dir+"/a/par\tent", dir+"/c").CombinedOutput(); err != nil {
 		t.Fatalf("%s", out)
 	}
-	var shown []Place
-	if err := mountinfo.Each(os.Getpid(), os.Getpid(), func(m mountinfo.Line) bool { shown = append(shown, Place{m.Dev, m.Root}); return true }); err != nil {
+	var shown []Location
+	if err := mountinfo.Each(os.Getpid(), os.Getpid(), func(m mountinfo.Line) bool { shown = append(shown, Location{m.Dev, m.Root}); return true }); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Contains(shown, want.Below("par\tent")) {

@@ -42,7 +42,7 @@ func TestBelow(t *testing.T) {
 		}
 	}
 	for at, want := range map[string]string{"/": "/x", "/i": "/i/x"} {
-		if got := (Place{7, at}).Below("x"); got != (Place{7, want}) {
+		if got := (Location{7, at}).Below("x"); got != (Location{7, want}) {
 			t.Errorf("%s: %+v", at, got)
 		}
 	}

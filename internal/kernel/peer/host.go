@@ -165,9 +165,8 @@ func (h *Host) Close() {
 }
 
 // Enter takes this process where the host stands, as one that was forked from it
-// would: into its namespace and working directory. A host in a chroot is turned
-// down, and so is one whose working directory only its user's filesystem could
-// speak of.
+// would: into its namespace and working directory. It rejects a host in a chroot,
+// and one whose working directory only its user's filesystem could speak of.
 func (h *Host) Enter() error {
 	if err := h.ns.Enter(); err != nil {
 		return err

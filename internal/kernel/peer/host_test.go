@@ -51,7 +51,7 @@ func said(err error) string {
 }
 
 // The table of I-20, as far as proc_pid_status(5) says it: each thing in which the host
-// differs from the worker turns it down.
+// differs from the worker has it rejected.
 func TestJudgeStatus(t *testing.T) {
 	const status = "Name:\tsu\nTgid:\t7\nPid:\t8\nTracerPid:\t0\nUid:\t1001\t0\t0\t0\nCapEff:\t000001ffffffffff\nNoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0\n"
 	own := fields("CapEff:\t00000000000000ff\nNoNewPrivs:\t0\nSeccomp:\t0\nSeccomp_filters:\t0\n")
@@ -134,7 +134,7 @@ func TestJudgeNamespaces(t *testing.T) {
 	}
 }
 
-// A security module that knows more of the host than of this process turns it down.
+// A security module that knows more of the host than of this process has it rejected.
 func TestJudgeLabels(t *testing.T) {
 	const current, exec, smack, selinux = "attr/apparmor/current", "attr/apparmor/exec", "attr/smack/current", "attr/current"
 	for what, c := range map[string]struct {

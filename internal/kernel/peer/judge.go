@@ -139,7 +139,7 @@ func (h *Host) judgeNamespaces(own map[string]string) error {
 	return nil
 }
 
-// judgeLabels turns down a host of which a security module knows more than of this
+// judgeLabels rejects a host of which a security module knows more than of this
 // process: SELinux and Smack label what is made by who makes it, and AppArmor
 // confines programs. Where AppArmor is active, the host is unconfined, as this
 // process is, and has asked for nothing else for its next execve.

@@ -38,7 +38,7 @@ func Inherited(fd int) (Listener, error) {
 // ErrListens says that somebody listens there already.
 var ErrListens = errors.New("somebody listens there already")
 
-// Listen makes the socket, which only root can connect to, and takes the place of one
+// Listen makes the socket, which only root can connect to, and replaces one
 // that nobody listens at any more. queue is how many hosts may wait.
 func Listen(path string, queue int) (Listener, error) {
 	at := &unix.SockaddrUnix{Name: path}

@@ -121,7 +121,7 @@ func (c Conn) Elsewhere(d dirfd.Dir) {
 }
 
 // Why says why there will be no session with private directories; it is logged
-// where the host turns down a report of StayHome.
+// where the host rejects a report of StayHome.
 func (c Conn) Why(text string) { _ = c.send(append([]byte{cannot}, clip(text)...), nil) }
 
 // Mounted hands a mount to the host, which detaches it should this process end
@@ -139,27 +139,27 @@ const MountsMax = 64
 
 // Report is the answer to the host's question.
 type Report struct {
-	Action   Action
-	Code     Code
-	NSTypes  mntns.Kinds // what to join
-	Priority Priority
-	Counts   bool      // the session stands in a view of ours: the host counts it as open
-	Quiet    bool      // nothing will have to be done when it closes, so that the host need not ask
-	Text     string    // a log line; empty: none
-	Cwd      dirfd.Dir // the working directory in the new view
+	Action    Action
+	Code      Code
+	NSTypes   mntns.Kinds // what to join
+	Priority  Priority
+	Counts    bool      // the session stands in a view of ours: the host counts it as open
+	SkipClose bool      // nothing will have to be done when it closes, so that the host need not ask
+	Text      string    // a log line; empty: none
+	Cwd       dirfd.Dir // the working directory in the new view
 }
 
 // packet is the report as wire.h has it, and the text.
 func (r Report) packet() []byte {
-	packet := []byte{report, byte(r.Action), byte(r.Code), byte(r.Priority) | bit(r.Counts, counts) | bit(r.Quiet, quiet)}
+	packet := []byte{report, byte(r.Action), byte(r.Code), byte(r.Priority) | bit(r.Counts, counts) | bit(r.SkipClose, skipClose)}
 	packet = binary.NativeEndian.AppendUint32(packet, uint32(r.NSTypes))
 	return append(packet, clip(r.Text)...)
 }
 
 // The flags of a report, beside the priority.
 const (
-	counts = 8
-	quiet  = 16
+	counts    = 8
+	skipClose = 16
 )
 
 func bit(set bool, of byte) byte {

@@ -12,24 +12,24 @@ func TestShown(t *testing.T) {
 	var u Uses
 	dirs := map[string]bool{"/i/alice": true, "/i/al": false, "/i": true, "/i/alice/deep": false, "/i/bob": false, "/": false}
 	for dir := range dirs {
-		u.Want(mntns.Place{Dev: 7, Path: dir})
+		u.Want(mntns.Location{Dev: 7, Path: dir})
 	}
-	u.shown(mntns.Place{Dev: 7, Path: "/i/alice/sub"})
-	u.shown(mntns.Place{Dev: 8, Path: "/i/bob"})
+	u.shown(mntns.Location{Dev: 7, Path: "/i/alice/sub"})
+	u.shown(mntns.Location{Dev: 8, Path: "/i/bob"})
 	for dir, used := range dirs {
 		want := Free
 		if used {
 			want = InUse
 		}
-		if got := u.Of(mntns.Place{Dev: 7, Path: dir}, 1001, true); got != want {
+		if got := u.Of(mntns.Location{Dev: 7, Path: dir}, 1001, true); got != want {
 			t.Errorf("%s: %v, want %v", dir, got, want)
 		}
 	}
-	if got := u.Of(mntns.Place{Dev: 7, Path: "/not/asked"}, 1001, true); got != InDoubt {
+	if got := u.Of(mntns.Location{Dev: 7, Path: "/not/asked"}, 1001, true); got != InDoubt {
 		t.Errorf("what nobody asked about: %v", got)
 	}
-	u.shown(mntns.Place{Dev: 7, Path: "/"})
-	if got := u.Of(mntns.Place{Dev: 7, Path: "/"}, 0, true); got != InUse {
+	u.shown(mntns.Location{Dev: 7, Path: "/"})
+	if got := u.Of(mntns.Location{Dev: 7, Path: "/"}, 0, true); got != InUse {
 		t.Errorf("a filesystem's root: %v", got)
 	}
 }
@@ -37,7 +37,7 @@ func TestShown(t *testing.T) {
 // What was not read is in doubt for whose doing that is, and for all where it is not known
 // whose: one user's mounts keep nobody else's instance.
 func TestDoubt(t *testing.T) {
-	of := mntns.Place{Dev: 7, Path: "/i/alice"}
+	of := mntns.Location{Dev: 7, Path: "/i/alice"}
 	for what, c := range map[string]struct {
 		doubt doubt
 		uid   uint32

@@ -222,7 +222,7 @@ func isIn(t Task, r record.Record) bool {
 }
 
 // shows reports whether the mount is one of the recorded instance. The polydir's
-// path may have led through a link, so that the place is compared only for what
+// path may have led through a link, so that the location is compared only for what
 // has no name of its own.
 func shows(m mountinfo.Line, p record.Polydir) bool {
 	if p.Parent != "" {

@@ -73,14 +73,14 @@ func stand(t *testing.T, uid int, script string) (pid int) {
 	return cmd.Process.Pid
 }
 
-func place(t *testing.T, path string) mntns.Place {
+func place(t *testing.T, path string) mntns.Location {
 	t.Helper()
 	way, err := dirfd.Walk(path, nil)
 	if err != nil || way.Missing {
 		t.Fatal(path, err)
 	}
 	defer way.Close()
-	p, err := mntns.PlaceOf(way.Dir)
+	p, err := mntns.LocationOf(way.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +254,7 @@ func TestUsesWithinBounds(t *testing.T) {
 
 // Who is in haste stops at some point, whoever has made all that.
 func TestHasteEnds(t *testing.T) {
-	p := mntns.Place{Dev: 1, Path: "/x"}
+	p := mntns.Location{Dev: 1, Path: "/x"}
 	for what, u := range map[string]*Uses{
 		"namespaces": {Hasty: true, visited: namespacesInHaste},
 		"mounts":     {Hasty: true, total: foreignInHaste},

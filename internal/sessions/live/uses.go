@@ -36,7 +36,7 @@ type Uses struct {
 	// who can leave it to gc.
 	Hasty bool
 
-	wanted  map[mntns.Place]bool
+	wanted  map[mntns.Location]bool
 	devices map[uint64]bool
 	newest  uint64 // all mounts with greater ids were made after Begin
 	asked   bool   // the namespaces can be asked
@@ -76,9 +76,9 @@ const (
 )
 
 // Want asks about a directory, before Look.
-func (u *Uses) Want(p mntns.Place) {
+func (u *Uses) Want(p mntns.Location) {
 	if u.wanted == nil {
-		u.wanted, u.devices = map[mntns.Place]bool{}, map[uint64]bool{}
+		u.wanted, u.devices = map[mntns.Location]bool{}, map[uint64]bool{}
 	}
 	if _, asked := u.wanted[p]; !asked {
 		u.wanted[p] = false
@@ -101,7 +101,7 @@ func (u *Uses) Again() error {
 
 // Of is the answer for one of the wanted; uid is the account that it is of, if
 // that is known.
-func (u *Uses) Of(p mntns.Place, uid uint32, known bool) Answer {
+func (u *Uses) Of(p mntns.Location, uid uint32, known bool) Answer {
 	if used, asked := u.wanted[p]; used {
 		return InUse
 	} else if !asked {
@@ -192,7 +192,7 @@ func (u *Uses) ask(ever uint64, number mntns.ID, after uint64, ours bool, uid ui
 			u.doubt(doubt{m.Dev, d.uid, d.everybody})
 			return
 		}
-		u.shown(mntns.Place{Dev: m.Dev, Path: m.Root})
+		u.shown(mntns.Location{Dev: m.Dev, Path: m.Root})
 	})
 	if !ours {
 		u.spent[uid] += looked
@@ -217,7 +217,7 @@ func (u *Uses) doubt(d doubt) {
 }
 
 // shown notes what a mount shows: the directory, and those that it is in.
-func (u *Uses) shown(p mntns.Place) {
+func (u *Uses) shown(p mntns.Location) {
 	for {
 		if used, asked := u.wanted[p]; asked && !used {
 			u.wanted[p] = true
@@ -311,7 +311,7 @@ func (u *Uses) enter(ns mntns.NS, ours bool, uid uint32, known bool) {
 		case m.Long:
 			u.doubt(doubt{m.Dev, d.uid, d.everybody})
 		default:
-			u.shown(mntns.Place{Dev: m.Dev, Path: m.Root})
+			u.shown(mntns.Location{Dev: m.Dev, Path: m.Root})
 		}
 		return true
 	})

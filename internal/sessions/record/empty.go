@@ -11,7 +11,7 @@ import (
 // directory of root's that nobody else can write, made where it is missing, and
 // seen in the view that this process is in. Nobody but root gets there by name.
 // Root can write there: what is not empty any more is left as it is, and another
-// one takes its place.
+// one replaces it.
 func EmptyDir() (dirfd.Dir, error) { return empty(emptyName, emptyMode, false) }
 
 // Nothing is what stands at the path of something hidden, in all sessions the
@@ -24,7 +24,7 @@ func Nothing(file bool) (dirfd.Dir, error) {
 }
 
 func empty(name string, mode uint32, file bool) (dirfd.Dir, error) {
-	way, err := around()
+	way, err := openRunDir()
 	if err != nil {
 		return dirfd.Dir{}, err
 	}

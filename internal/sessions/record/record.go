@@ -33,7 +33,7 @@ type Polydir struct {
 	Path    string
 	Real    string // without symbolic links
 	Method  string
-	Source  string `json:",omitempty"` // what is shown in place of an instance
+	Source  string `json:",omitempty"` // what is shown instead of an instance
 	Fresh   bool   `json:",omitempty"` // the instance ends with the session
 	Parent  string // of the instance; empty where there is none
 	Name    string
@@ -84,7 +84,7 @@ type Record struct {
 	Worker string `json:",omitempty"`
 }
 
-// HostIDs are the namespaces of the host's view in place of which there are
+// HostIDs are the namespaces of the host's view instead of which there are
 // others here.
 func (r Record) HostIDs() mntns.IDs {
 	ids := mntns.IDs{"mnt": r.Host}
@@ -130,7 +130,7 @@ func (p Polydir) isCovered(uid uint32, byMount bool) bool {
 	return !byMount || way.Stat.MountID == p.MountID && way.Stat.Nlink > 0
 }
 
-// Instance is the path of the instance, or of what is shown in its place; where
+// Instance is the path of the instance, or of what is shown instead; where
 // there is none, the method says it.
 func (p Polydir) Instance() string {
 	if host := p.OnHost(); host != "" {

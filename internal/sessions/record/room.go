@@ -10,7 +10,7 @@ import (
 // is made. Records of ended namespaces give way where there is no room, as
 // a session that is opened lets them.
 func Possible() error {
-	way, err := around()
+	way, err := openRunDir()
 	if err != nil {
 		return err
 	}

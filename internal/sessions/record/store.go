@@ -32,7 +32,7 @@ func (s Store) Again() (Store, error) {
 // Open opens the directory of the records, as seen from this process's root,
 // and makes it where it is missing.
 func Open() (Store, error) {
-	way, err := around()
+	way, err := openRunDir()
 	if err != nil {
 		return Store{}, err
 	}
@@ -43,8 +43,8 @@ func Open() (Store, error) {
 	return open(way)
 }
 
-// around opens the directory that has that of the records.
-func around() (dirfd.Way, error) {
+// openRunDir opens the directory that holds that of the records.
+func openRunDir() (dirfd.Way, error) {
 	way, err := dirfd.Walk(runDir, nil)
 	if err == nil && way.Missing {
 		err = fmt.Errorf("%s does not exist: it is needed to record the sessions' namespaces", runDir)

@@ -83,7 +83,7 @@ func (u *User) take(until time.Time) (bool, error) {
 // TurnPossible tells why a user can never have their turn: what Turn would say, but
 // nothing is made, and nobody is waited for.
 func TurnPossible(uid uint32) error {
-	way, err := around()
+	way, err := openRunDir()
 	if err != nil {
 		return err
 	}

@@ -160,7 +160,7 @@ rescue = ["root"]
 // config.Parse accepts, or something was refused and it is one that
 // config.Parse refuses.
 func Config(files []config.Source, facts Facts) Result {
-	c := &converter{facts: facts, places: map[string]bool{}}
+	c := &converter{facts: facts, taken: map[string]bool{}}
 	for _, f := range files {
 		c.file(f)
 	}
@@ -176,7 +176,7 @@ type converter struct {
 	facts   Facts
 	tables  []*table
 	remarks []Remark
-	places  map[string]bool // names below facts.Parents that are taken
+	taken   map[string]bool // names below facts.Parents that are taken
 }
 
 func (c *converter) file(src config.Source) {
@@ -197,7 +197,7 @@ func (c *converter) file(src config.Source) {
 	}
 }
 
-// inOrder sorts remarks by their places.
+// inOrder sorts remarks by their positions.
 func inOrder(remarks []Remark, files []config.Source) []Remark {
 	order := map[string]int{}
 	for i, f := range files {

@@ -28,7 +28,7 @@ func PAM(src config.Source) Result {
 }
 
 // PAMLines converts the lines that use pam_namespace and leaves out the others. Each
-// one stands below a comment with its place and what it was.
+// one stands below a comment with its position and what it was.
 func PAMLines(src config.Source) Result {
 	var b strings.Builder
 	r := Result{}

@@ -12,46 +12,46 @@ import (
 // move gives the table an instance parent below facts.Parents, and says how the
 // instances in the old one follow.
 func (t *table) move(old, name string) {
-	place := t.c.facts.Parents + "/" + t.c.place(t.path)
+	parent := t.c.facts.Parents + "/" + t.c.parentName(t.path)
 	perUser := strings.Contains(old, "$HOME") || strings.Contains(old, "$USER")
 	if perUser && t.shared {
-		place += "/$USER" // in one directory they would be one
+		parent += "/$USER" // in one directory they would be one
 	}
-	if old == place {
+	if old == parent {
 		return
 	}
-	t.prefix = place + "/" + name
+	t.prefix = parent + "/" + name
 	t.comment("instance_prefix", "pam_namespace's file has %s: --parents", quote(old+"/"+name))
 	if t.method == config.MethodTmpdir {
 		return // nothing in it outlives its session
 	}
 	t.c.remarks = append(t.c.remarks, Remark{File: t.file, Line: t.line, Text: fmt.Sprintf(
 		"the instance parent is %s now; after `polyinst prepare`, while nobody is logged in, this takes the instances along, and none of it where the old parent is not root's with mode 0000: %s",
-		quote(place), follow(old, place, name, perUser))})
+		quote(parent), follow(old, parent, name, perUser))})
 }
 
-// place is a name below facts.Parents for the instances of a polydir, for it
+// parentName is a name below facts.Parents for the instances of a polydir, for it
 // alone: "var-tmp" for /var/tmp.
-func (c *converter) place(path string) string {
+func (c *converter) parentName(path string) string {
 	base := strings.Trim(strings.NewReplacer("$HOME", "home", "$USER", "user", "$$", "_", "/", "-").Replace(path), "-")
 	if base == "" || base[0] == '.' {
 		base = "dir" + base
 	}
 	name := base
-	for n := 2; c.places[name]; n++ {
+	for n := 2; c.taken[name]; n++ {
 		name = fmt.Sprint(base, "-", n)
 	}
-	c.places[name] = true
+	c.taken[name] = true
 	return name
 }
 
 // follow is a command of the shell that moves instances. It stands in the old
-// parent, so that no other directory can take its place, before it looks whose it
+// parent, so that no other directory can replace it, before it looks whose it
 // is: a user may have made the name, or a link.
-func follow(old, place, name string, perUser bool) string {
+func follow(old, parent, name string, perUser bool) string {
 	from := shellWord(cmp.Or(old, "/"))
 	move := fmt.Sprintf(`(cd -P %s && [ "$(pwd -P)" = %s ] && [ "$(stat -c %%u:%%a .)" = 0:0 ] && mv -n -t %s -- %s*)`,
-		from, from, shellWord(place), shellWord(name))
+		from, from, shellWord(parent), shellWord(name))
 	if !perUser {
 		return move
 	}

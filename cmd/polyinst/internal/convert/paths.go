@@ -139,7 +139,7 @@ func (t *table) parent() string {
 	return t.prefix[:max(0, strings.LastIndexByte(t.prefix, '/'))]
 }
 
-// unsafeParent permits the parent a place where users can create names, which
+// unsafeParent permits the parent a directory where users can create names, which
 // pam_namespace does without a word.
 func (t *table) unsafeParent() {
 	if strings.HasPrefix(t.prefix, "$HOME/") {

@@ -194,7 +194,7 @@ func About(reason string) Subject {
 			return inner.subject
 		}
 	}
-	if strings.HasPrefix(reason, "/") && place.MatchString(reason) {
+	if strings.HasPrefix(reason, "/") && filePosition.MatchString(reason) {
 		return Configuration
 	}
 	rest, ok := strings.CutPrefix(reason, "polydir ")
@@ -219,5 +219,5 @@ func About(reason string) Subject {
 	return Polydir
 }
 
-// place is FILE:LINE:COLUMN, which a problem of a configuration begins with.
-var place = regexp.MustCompile(`^/[^:]*:\d+:\d+: `)
+// filePosition is FILE:LINE:COLUMN, which a problem of a configuration begins with.
+var filePosition = regexp.MustCompile(`^/[^:]*:\d+:\d+: `)

@@ -38,7 +38,7 @@ func pairs(text string) map[string]string {
 }
 
 // Every file of testdata is a directory of PAM stacks with a configuration, and
-// what is said of it; in those whose names begin with "around", by Around.
+// what is said of it; in those whose names begin with "bypassed", by Bypassed.
 func TestGolden(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*.txt")
 	if len(files) < 15 {
@@ -92,8 +92,8 @@ func TestGolden(t *testing.T) {
 			}
 			var b strings.Builder
 			judge := Check
-			if strings.HasPrefix(filepath.Base(file), "around") {
-				judge = Around
+			if strings.HasPrefix(filepath.Base(file), "bypassed") {
+				judge = Bypassed
 			}
 			for _, f := range judge(m) {
 				b.WriteString(f.String() + "\n")

@@ -18,20 +18,20 @@ func (k *checker) order(service string, stack []Entry, own int) {
 	if k.byContext(service) && !args.UseCurrentContext && !args.UseDefaultContext {
 		switch {
 		case opens > own:
-			k.add(us.Pos, Error, service, "service %q: method \"level\" or \"context\" before `pam_selinux.so open`: %s", service, place(us, stack[opens]))
+			k.add(us.Pos, Error, service, "service %q: method \"level\" or \"context\" before `pam_selinux.so open`: %s", service, behind(us, stack[opens]))
 		case opens < 0:
 			k.add(us.Pos, Warning, service, "service %q: method \"level\" or \"context\", but no `pam_selinux.so open` in this stack: where SELinux is on, each session is refused; put it before this line, or say use_default_context", service)
 		}
 	}
 	hat := at(func(e Entry) bool { return e.Name() == "pam_apparmor.so" })
 	if hat > own && slices.ContainsFunc(k.rules(service), func(p *config.Polydir) bool { return p.Method == config.MethodContext }) {
-		k.add(us.Pos, Warning, service, "service %q: method \"context\" before pam_apparmor.so: instances are named after the profile that the program has before it gets the user's hat: %s", service, place(us, stack[hat]))
+		k.add(us.Pos, Warning, service, "service %q: method \"context\" before pam_apparmor.so: instances are named after the profile that the program has before it gets the user's hat: %s", service, behind(us, stack[hat]))
 	}
 	home := at(func(e Entry) bool {
 		return e.Name() == "pam_mkhomedir.so" || e.Name() == "pam_oddjob_mkhomedir.so"
 	})
 	if home > own && k.usesHome(service) {
-		k.add(us.Pos, Error, service, "service %q: a polydir or its instances lie in $HOME, which %s makes only later: %s", service, stack[home].Name(), place(us, stack[home]))
+		k.add(us.Pos, Error, service, "service %q: a polydir or its instances lie in $HOME, which %s makes only later: %s", service, stack[home].Name(), behind(us, stack[home]))
 	}
 	limits := at(func(e Entry) bool { return e.Name() == "pam_limits.so" })
 	if pos, item, ok := k.narrow(); ok && limits >= 0 && limits < own {
@@ -39,7 +39,7 @@ func (k *checker) order(service string, stack []Entry, own int) {
 	}
 	systemd := at(func(e Entry) bool { return e.Name() == "pam_systemd.so" })
 	if systemd > own && k.Config != nil && k.Config.Namespace.Propagation == config.PropagationPrivate {
-		k.add(us.Pos, Warning, service, "service %q: propagation = \"private\" before pam_systemd.so: /run/user/UID, which that mounts, does not reach the session: %s", service, place(us, stack[systemd]))
+		k.add(us.Pos, Warning, service, "service %q: propagation = \"private\" before pam_systemd.so: /run/user/UID, which that mounts, does not reach the session: %s", service, behind(us, stack[systemd]))
 	}
 }
 
@@ -66,9 +66,9 @@ func (k *checker) cleaned(service string, stack []Entry, own int) {
 	}
 }
 
-// place says where our line is to stand: behind another one, in the file that
+// behind says where our line is to stand: behind another one, in the file that
 // has it, and not in the one that includes ours.
-func place(us, other Entry) string {
+func behind(us, other Entry) string {
 	if us.Pos.File == other.Pos.File {
 		return fmt.Sprintf("move this line behind line %d", other.Pos.Line)
 	}

@@ -75,7 +75,7 @@ func (e Entry) leavesOut() bool {
 		a := action(e.Control, "module_unknown")
 		return a == "ignore" || a == "ok" || a == "done"
 	}
-	return e.Quiet || e.Control == "optional" || e.Control == "sufficient"
+	return e.MayBeMissing || e.Control == "optional" || e.Control == "sufficient"
 }
 
 // unknownControl says that libpam does not know the control; empty: it does.
@@ -100,7 +100,7 @@ func (k *checker) line(service string, e Entry) {
 			k.add(e.Pos, Error, service, "service %q: conf=%s: sessions are refused: %s", service, args.Conf, why)
 		}
 	}
-	if e.Quiet {
+	if e.MayBeMissing {
 		k.add(e.Pos, Warning, service, "\"-session\": where the module is missing, sessions see the public directories in silence: write \"session\"")
 	}
 	switch {

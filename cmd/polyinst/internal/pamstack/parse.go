@@ -1,5 +1,5 @@
 // Package pamstack reads PAM stacks as Linux-PAM does (pam.conf(5)), and says
-// what is wrong with the place of our line in them. It is pure: the files'
+// what is wrong with where our line stands in them. It is pure: the files'
 // bytes are arguments.
 package pamstack
 
@@ -18,7 +18,7 @@ type File struct {
 // and of what they include.
 type Dir map[string]File
 
-// Pos is a place in a file; a zero Line means the file as a whole.
+// Pos is a line of a file; a zero Line means the file as a whole.
 type Pos struct {
 	File string
 	Line int
@@ -34,12 +34,12 @@ func (p Pos) String() string {
 
 // Entry is one line of a stack.
 type Entry struct {
-	Pos     Pos
-	Type    string // auth, account, password or session
-	Quiet   bool   // "-session": a missing module is no error
-	Control string // a word in lower case, or "[value=action ...]"
-	Module  string // or the file that is included
-	Args    []string
+	Pos          Pos
+	Type         string // auth, account, password or session
+	MayBeMissing bool   // "-session": a missing module is no error
+	Control      string // a word in lower case, or "[value=action ...]"
+	Module       string // or the file that is included
+	Args         []string
 
 	sub int // the substack that it belongs to; lines of one count as one for a jump
 }
@@ -67,7 +67,7 @@ type line struct {
 	words  []string
 }
 
-// unfinished is in the place of the last physical line where a backslash is the
+// unfinished stands for the last physical line where a backslash is the
 // last that the file has.
 const unfinished = 0
 
@@ -150,11 +150,11 @@ func (l line) entry(file string) (e Entry, ok bool) {
 	if len(w) < 3 {
 		return Entry{}, false
 	}
-	kind, quiet := strings.CutPrefix(strings.ToLower(w[0]), "-")
+	kind, mayBeMissing := strings.CutPrefix(strings.ToLower(w[0]), "-")
 	if !isType(kind) {
 		return Entry{}, false
 	}
-	e = Entry{Pos: Pos{file, l.number}, Type: kind, Quiet: quiet, Control: w[1], Module: w[2]}
+	e = Entry{Pos: Pos{file, l.number}, Type: kind, MayBeMissing: mayBeMissing, Control: w[1], Module: w[2]}
 	if !strings.HasPrefix(e.Control, "[") {
 		e.Control = strings.ToLower(e.Control)
 	}
@@ -252,7 +252,7 @@ type Loaded struct {
 	Active bool   // there is one
 	File   string // that libpam begins with; empty: there is none
 	// Refused says why libpam refuses every session, also root's, and LeftOut which
-	// lines of ours it leaves out. Each reason begins with its place.
+	// lines of ours it leaves out. Each reason begins with its position.
 	Refused, LeftOut []string
 }
 

@@ -86,10 +86,10 @@ func services(dir Dir) []string {
 	return out
 }
 
-// Around tells of polydirs that say what a session sees, and that a user goes around
+// Bypassed tells of polydirs that say what a session sees, and that a user goes around
 // without a login: by a service whose stack has no line of ours. A private directory
 // that such a program does not see is missed soon; what it sees beside is not.
-func Around(m Machine) []Finding {
+func Bypassed(m Machine) []Finding {
 	k := checker{Machine: m, seen: map[string]bool{}}
 	if m.Config == nil || len(Services(m.Stacks)) == 0 {
 		return nil

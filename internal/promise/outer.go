@@ -10,11 +10,11 @@ import (
 	"pam_polyinst/internal/sessions/record"
 )
 
-// Around are the facts about the session of ours that a record is of, for this one,
+// Outer are the facts about the session of ours that a record is of, for this one,
 // which is opened in it. Its view is looked at only where it could be the very one
 // that is wanted.
-func (p *Promise) Around(r record.Record) *plan.Around {
-	a := &plan.Around{User: r.User, UID: r.UID, Digest: r.Digest}
+func (p *Promise) Outer(r record.Record) *plan.Outer {
+	a := &plan.Outer{User: r.User, UID: r.UID, Digest: r.Digest}
 	a.Intact = p.Digest != "" && r.Digest == p.Digest && r.MountsIntact()
 	for _, covered := range r.Polydirs {
 		a.Polydirs = append(a.Polydirs, covered.Path)
@@ -23,9 +23,9 @@ func (p *Promise) Around(r record.Record) *plan.Around {
 }
 
 // OpenHostView opens the view of process 1, if that is what the outermost session
-// around was built from; else it notes why not. All that this one was given of its
+// was built from; else it notes why not. All that this one was given of its
 // own returns together.
-func OpenHostView(r record.Record, a *plan.Around) mntns.Set {
+func OpenHostView(r record.Record, a *plan.Outer) mntns.Set {
 	set, err := mntns.SetOfInit(r.HostIDs())
 	switch {
 	case err == nil:

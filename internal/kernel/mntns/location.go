@@ -10,27 +10,27 @@ import (
 	"pam_polyinst/internal/kernel/mountinfo"
 )
 
-// Place is where a directory lies in its filesystem: a mount of it has this
+// Location is where a directory lies in its filesystem: a mount of it has this
 // device and this root, in whatever namespace.
-type Place struct {
+type Location struct {
 	Dev  uint64 // as the kernel tells it of mounts; stat(2) may tell another one
 	Path string
 }
 
-// Below is the place of an entry that lies on the same mount.
-func (p Place) Below(name string) Place {
-	return Place{p.Dev, strings.TrimSuffix(p.Path, "/") + "/" + name}
+// Below is the location of an entry that lies on the same mount.
+func (p Location) Below(name string) Location {
+	return Location{p.Dev, strings.TrimSuffix(p.Path, "/") + "/" + name}
 }
 
-// PlaceOf finds it by the mount that the directory lies on.
-func PlaceOf(d dirfd.Dir) (Place, error) {
+// LocationOf finds it by the mount that the directory lies on.
+func LocationOf(d dirfd.Dir) (Location, error) {
 	st, err := d.Stat()
 	if err != nil {
-		return Place{}, err
+		return Location{}, err
 	}
 	at, err := pathOf(d)
 	if err != nil {
-		return Place{}, err
+		return Location{}, err
 	}
 	var on mountinfo.Line
 	if st.MountUnique {
@@ -40,13 +40,13 @@ func PlaceOf(d dirfd.Dir) (Place, error) {
 		on, err = mountLineOf(d)
 	}
 	if err != nil {
-		return Place{}, fmt.Errorf("%s: the mount that it lies on: %w", d.Path(), err)
+		return Location{}, fmt.Errorf("%s: the mount that it lies on: %w", d.Path(), err)
 	}
 	rest, ok := below(on.Point, at)
 	if !ok {
-		return Place{}, fmt.Errorf("%s: its mount is on %q, and it is at %q", d.Path(), on.Point, at)
+		return Location{}, fmt.Errorf("%s: its mount is on %q, and it is at %q", d.Path(), on.Point, at)
 	}
-	return Place{on.Dev, strings.TrimSuffix(on.Root, "/") + rest}, nil
+	return Location{on.Dev, strings.TrimSuffix(on.Root, "/") + rest}, nil
 }
 
 // below is what is left of a path behind a directory that it is in.
@@ -70,12 +70,12 @@ func pathOf(d dirfd.Dir) (string, error) {
 }
 
 func mountOf(id uint64) (mountinfo.Line, error) {
-	const place = mountinfo.Device | mountinfo.Root | mountinfo.Point
+	const where = mountinfo.Device | mountinfo.Root | mountinfo.Point
 	var a mountinfo.Answer
-	if err := a.Ask(0, id, place); err != nil {
+	if err := a.Ask(0, id, where); err != nil {
 		return mountinfo.Line{}, err
 	}
-	if !a.Has(place) {
+	if !a.Has(where) {
 		return mountinfo.Line{}, fmt.Errorf("statmount: %w", unix.ENOSYS)
 	}
 	return mountinfo.Line{Dev: a.Device(), Root: a.Root(), Point: a.Point()}, nil

@@ -10,42 +10,42 @@ import (
 	"pam_polyinst/internal/sessions/record"
 )
 
-// around is the session in which another one is explained: one that is explained
+// outerView is the session in which another one is explained: one that is explained
 // itself, or the one that this process is in.
-type around struct {
+type outerView struct {
 	User    string
 	UID     uint32
 	Service string
 	Covers  []plan.Covered
 	Exists  map[string]bool // polydirs of instances that are there already
-	// Around are the facts for the choice of the way; nil where nothing covers
+	// Facts are those for the choice of the way; nil where nothing covers
 	// anything, and what is opened there is not nested
-	Around func(*promise.Promise) *plan.Around
+	Facts func(*promise.Promise) *plan.Outer
 
 	away bool       // the host is not in the view of process 1
 	view dirfd.View // what is laid over this process's view to make it that one's
 	host *mntns.Set // this process is in it: the way to the host's view
 }
 
-// asAround is an explained session as what another one is opened in.
-func (x *explanation) asAround() *around {
-	a := &around{User: x.User, UID: x.UID, Service: x.Service, view: x.round.View, Exists: map[string]bool{}}
+// asOuter is an explained session as what another one is opened in.
+func (x *explanation) asOuter() *outerView {
+	a := &outerView{User: x.User, UID: x.UID, Service: x.Service, view: x.round.View, Exists: map[string]bool{}}
 	if x.Outcome != outcomeNew {
 		return a
 	}
-	facts := &plan.Around{User: x.User, UID: x.UID, Digest: x.Digest, Intact: true}
+	facts := &plan.Outer{User: x.User, UID: x.UID, Digest: x.Digest, Intact: true}
 	for _, s := range x.plan.Steps {
 		facts.Polydirs = append(facts.Polydirs, s.Path)
 		a.Covers = append(a.Covers, plan.Covered{Path: s.Path, Instance: instancePath(s)})
 		a.Exists[s.Path] = s.Source == plan.ExistingInstance
 	}
-	a.away, a.Around = true, func(*promise.Promise) *plan.Around { return facts }
+	a.away, a.Facts = true, func(*promise.Promise) *plan.Outer { return facts }
 	return a
 }
 
-// hereAround is what this process is in: with the facts of a session of ours, or
+// outerHere is what this process is in: with the facts of a session of ours, or
 // none where it is in another view; nil: the view of process 1.
-func hereAround() (*around, error) {
+func outerHere() (*outerView, error) {
 	own, err := mntns.OwnID()
 	if err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func hereAround() (*around, error) {
 		return nil, nil
 	}
 	if !record.Any() {
-		return &around{away: true}, nil
+		return &outerView{away: true}, nil
 	}
 	store, err := record.Open()
 	if err != nil {
@@ -68,14 +68,14 @@ func hereAround() (*around, error) {
 	defer store.Close()
 	r, err := recordOf(store, own)
 	if err != nil || r == nil {
-		return &around{away: true}, err
+		return &outerView{away: true}, err
 	}
-	a := &around{User: r.User, UID: r.UID, Service: r.Service, Covers: r.Covers(), Exists: map[string]bool{}, away: true, host: new(mntns.Set)}
+	a := &outerView{User: r.User, UID: r.UID, Service: r.Service, Covers: r.Covers(), Exists: map[string]bool{}, away: true, host: new(mntns.Set)}
 	for _, c := range a.Covers {
 		a.Exists[c.Path] = true
 	}
-	a.Around = func(p *promise.Promise) *plan.Around {
-		facts := p.Around(*r)
+	a.Facts = func(p *promise.Promise) *plan.Outer {
+		facts := p.Outer(*r)
 		*a.host = promise.OpenHostView(*r, facts)
 		return facts
 	}
@@ -83,7 +83,7 @@ func hereAround() (*around, error) {
 }
 
 // enter lets a round begin in the view that the inner session is built from.
-func (a *around) enter(base plan.Base, round *rehearsal) error {
+func (a *outerView) enter(base plan.Base, round *rehearsal) error {
 	switch {
 	case base == plan.OwnView:
 		round.View = a.view

@@ -126,7 +126,7 @@ func marked(c Change) string {
 }
 
 // What is put in is taken out again, and leaves no byte; nothing else is changed.
-func FuzzPlace(f *testing.F) {
+func FuzzEnable(f *testing.F) {
 	f.Add("session required x.so\n@include b\n", "session optional pam_mount.so\n")
 	const other = "session required pam_unix.so\n"
 	f.Add("session required x.so", other)
@@ -171,7 +171,7 @@ func others(stack []Entry) string {
 	var b strings.Builder
 	for _, e := range stack {
 		if e.Name() != Module {
-			fmt.Fprintln(&b, e.Type, e.Quiet, e.Control, e.Module, e.Args)
+			fmt.Fprintln(&b, e.Type, e.MayBeMissing, e.Control, e.Module, e.Args)
 		}
 	}
 	return b.String()

@@ -28,7 +28,7 @@ const closeLine = "session optional " + Module + " close"
 // Enable puts a line of ours into the session stack of each service that has
 // none. covered are the services that have one already, or have it by another
 // service's file. Nil for instead: pam_namespace in a stack is refused; else it
-// gives the text of a file with ours in the place of pam_namespace's line.
+// gives the text of a file with ours instead of pam_namespace's line.
 func (d Dir) Enable(services []string, text string, instead func(File) ([]byte, error)) (changes []Change, covered map[string]Entry, err error) {
 	now := d.clone()
 	covered = map[string]Entry{}
