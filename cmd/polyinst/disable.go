@@ -65,15 +65,7 @@ func disable(services []string, dryRun bool) error {
 		return err
 	}
 	ended := affected(stacks, changes)
-	for _, name := range services {
-		switch {
-		case slices.Contains(names(changes), name):
-		case slices.Contains(ended, name):
-			fmt.Fprintf(stdout, "%s has no line of its own: it ends with that of another\n", plain(name))
-		default:
-			fmt.Fprintf(stdout, "%s has no line\n", plain(name))
-		}
-	}
+	sayWithoutLine(services, changes, ended)
 	for _, c := range changes {
 		showDiff(c)
 	}
@@ -81,14 +73,8 @@ func disable(services []string, dryRun bool) error {
 		return nil
 	}
 	after := stacks.With(changes)
-	for _, service := range ended {
-		if !slices.Contains(often, service) {
-			continue
-		}
-		// a line less shuts nobody out, unless it is the only one that there was
-		if r, _, err := judge(stacks, after, service, "root"); err != nil || !r.Opened {
-			return errors.Join(err, fmt.Errorf("root by %s is refused without the line, and nothing is changed: %s", service, r.Error))
-		}
+	if err := rootGetsIn(stacks, after, ended); err != nil {
+		return err
 	}
 	before, _ := readNote()
 	c, _, _, _ := read("", true)
@@ -103,6 +89,33 @@ func disable(services []string, dryRun bool) error {
 	}
 	if len(pamstack.Services(after)) == 0 {
 		sayWhatStays(c)
+	}
+	return nil
+}
+
+// sayWithoutLine names the services that have no line that could be taken out.
+func sayWithoutLine(services []string, changes []pamstack.Change, ended []string) {
+	for _, name := range services {
+		switch {
+		case slices.Contains(names(changes), name):
+		case slices.Contains(ended, name):
+			fmt.Fprintf(stdout, "%s has no line of its own: it ends with that of another\n", plain(name))
+		default:
+			fmt.Fprintf(stdout, "%s has no line\n", plain(name))
+		}
+	}
+}
+
+// rootGetsIn rehearses root by the services that lose the line. A line less shuts
+// nobody out, unless it is the only one that there was.
+func rootGetsIn(before, after pamstack.Dir, services []string) error {
+	for _, service := range services {
+		if !slices.Contains(often, service) {
+			continue
+		}
+		if r, _, err := judge(before, after, service, "root"); err != nil || !r.Opened {
+			return errors.Join(err, fmt.Errorf("root by %s is refused without the line, and nothing is changed: %s", service, r.Error))
+		}
 	}
 	return nil
 }

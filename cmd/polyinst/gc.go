@@ -120,62 +120,85 @@ func collect(conf string, options gc.Options, files time.Duration, asJSON bool) 
 		fmt.Fprintln(os.Stderr, "polyinst: without a configuration only the parents of recorded sessions are looked at")
 		c = &config.Config{}
 	}
-	out := collected{Schema: schema, DryRun: options.DryRun, Removed: []verdict{}, Kept: []verdict{}, LeftOut: []verdict{}, Aged: []aged{}}
-	verb := "removed"
-	if options.DryRun {
-		verb = "would remove"
-	}
-	progress := newProgress("removing", 0)
-	say := func(format string, args ...any) {
-		progress.hide()
-		if !asJSON {
-			fmt.Fprintf(stdout, format, args...)
-		}
-	}
-	options.Begin = func(total int) { progress.total = total }
-	options.Progress = progress.entry
-	options.Removed = func(path, why string) {
-		out.Removed = append(out.Removed, verdict{path, why})
-		say("%s %s: %s\n", verb, plain(path), why)
-		progress.instance()
-	}
-	options.Kept = func(path, why string) {
-		out.Kept = append(out.Kept, verdict{path, why})
-		say("kept %s: %s\n", plain(path), why)
-	}
-	options.LeftOut = func(path, why string) {
-		out.LeftOut = append(out.LeftOut, verdict{path, why})
-		progress.hide()
-		sayLeftOut(path, why)
-	}
-	where := parentsOf(c)
+	where, out := parentsOf(c), newCollecting(options.DryRun, asJSON)
+	out.tellOf(&options)
 	err := gc.Collect(where, options)
 	if files > 0 {
-		err = errors.Join(err, gc.Age(where, files, options.DryRun, progress.entry, func(path string, entries int) {
-			out.Aged = append(out.Aged, aged{path, entries})
-			say("%s %s of %s\n", verb, number(entries, "old entry"), plain(path))
-		}, func(_ string, err error) {
+		err = errors.Join(err, gc.Age(where, files, options.DryRun, out.progress.entry, out.age, func(_ string, err error) {
 			// what a user did was told by Collect
 			if _, ok := observe.IsUsersDoing(err); !ok {
 				fmt.Fprintln(os.Stderr, "polyinst:", words(err))
 			}
 		}))
 	}
-	progress.hide()
+	out.progress.hide()
 	if !options.DryRun {
 		noteRun("gc", lastGCFile, lastGC{ended(err), len(out.Removed)})
 	}
-	if asJSON {
-		err = errors.Join(err, printJSON(out))
-	} else {
-		say("%s: %s, %d kept\n", map[bool]string{false: "removed", true: "to be removed"}[options.DryRun], number(len(out.Removed), "instance"), len(out.Kept))
-	}
-	if err != nil {
+	if err = errors.Join(err, out.sum()); err != nil {
 		return err
 	}
 	if broken != nil {
 		return errReported
 	}
+	return nil
+}
+
+// collecting tells what gc does, as it is done, and notes it for the end.
+type collecting struct {
+	collected
+	asJSON   bool
+	verb     string
+	progress *progress
+}
+
+func newCollecting(dryRun, asJSON bool) *collecting {
+	out := &collecting{asJSON: asJSON, verb: "removed", progress: newProgress("removing", 0),
+		collected: collected{Schema: schema, DryRun: dryRun, Removed: []verdict{}, Kept: []verdict{}, LeftOut: []verdict{}, Aged: []aged{}}}
+	if dryRun {
+		out.verb = "would remove"
+	}
+	return out
+}
+
+func (c *collecting) say(format string, args ...any) {
+	c.progress.hide()
+	if !c.asJSON {
+		fmt.Fprintf(stdout, format, args...)
+	}
+}
+
+// tellOf has gc tell what becomes of each instance and parent.
+func (c *collecting) tellOf(options *gc.Options) {
+	options.Begin = func(total int) { c.progress.total = total }
+	options.Progress = c.progress.entry
+	options.Removed = func(path, why string) {
+		c.Removed = append(c.Removed, verdict{path, why})
+		c.say("%s %s: %s\n", c.verb, plain(path), why)
+		c.progress.instance()
+	}
+	options.Kept = func(path, why string) {
+		c.Kept = append(c.Kept, verdict{path, why})
+		c.say("kept %s: %s\n", plain(path), why)
+	}
+	options.LeftOut = func(path, why string) {
+		c.LeftOut = append(c.LeftOut, verdict{path, why})
+		c.progress.hide()
+		sayLeftOut(path, why)
+	}
+}
+
+func (c *collecting) age(path string, entries int) {
+	c.Aged = append(c.Aged, aged{path, entries})
+	c.say("%s %s of %s\n", c.verb, number(entries, "old entry"), plain(path))
+}
+
+// sum ends the output: with all of it as JSON, or with a line of numbers.
+func (c *collecting) sum() error {
+	if c.asJSON {
+		return printJSON(c.collected)
+	}
+	c.say("%s: %s, %d kept\n", map[bool]string{false: "removed", true: "to be removed"}[c.DryRun], number(len(c.Removed), "instance"), len(c.Kept))
 	return nil
 }
 

@@ -89,6 +89,11 @@ func label(pairs ...string) string {
 	return "{" + strings.Join(parts, ",") + "}"
 }
 
+// one is a metric with one value, and no labels.
+func one(name, help string, value int) family {
+	return family{name, help, map[string]float64{"": float64(value)}}
+}
+
 // metrics are the numbers, and what is wrong with the machine so that some are
 // too low: one parent that cannot be looked at hides nothing of the others.
 func metrics(conf string, sizes bool) (numbers string, faults, err error) {
@@ -96,52 +101,65 @@ func metrics(conf string, sizes bool) (numbers string, faults, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	sessions := family{"polyinst_namespaces", "Live private namespaces.", map[string]float64{"": float64(len(all))}}
-	processes := family{"polyinst_processes", "Processes in private namespaces.", map[string]float64{"": 0}}
-	workers := family{"polyinst_namespaces_opened", "Live private namespaces by what opened them: a ready worker, or a forked one.", map[string]float64{}}
-	for _, by := range []string{"ready", "forked", "unknown"} {
-		workers.values[label("by", by)] = 0
-	}
-	users := map[string]bool{}
-	for _, n := range all {
-		workers.values[label("by", opener(n))]++
-		processes.values[""] += float64(len(n.PIDs))
-		users[n.User] = true
-	}
-	people := family{"polyinst_users", "Users with a live private namespace.", map[string]float64{"": float64(len(users))}}
-	problems := family{"polyinst_config_problems", "Errors that polyinst check finds in the configuration and on the machine; sessions are refused unless it is 0.", map[string]float64{"": 0}}
 	stacks, err := readStacks(pamDir)
 	if err != nil {
 		return "", nil, err
 	}
 	c, files, found, err := read(conf, true)
 	broken := err != nil || len(found) > 0
-	lastGood := family{"polyinst_last_good_in_use", "Services whose sessions get the last good configuration, because the present one is broken.", map[string]float64{"": 0}}
+	problems, lastGood := max(len(found), 1), 0 // a file that cannot be read is one
 	if broken {
-		lastGood.values[""] = float64(onLastGood(stacks, conf, files.Main.Name))
-	}
-	out := append([]family{buildInfo(), sessions, workers, people, processes, problems, lastGood}, standing(stacks)...)
-	out = append(append(out, lastHour(time.Now())...), lastRuns()...)
-	if broken {
-		problems.values[""] = float64(max(len(found), 1)) // a file that cannot be read is one
-		return text(out), nil, nil
-	}
-	refusing, err := refusals(c, files, conf)
-	if err != nil {
+		lastGood = onLastGood(stacks, conf, files.Main.Name)
+	} else if problems, err = refusals(c, files, conf); err != nil {
 		return "", nil, err
 	}
-	problems.values[""] = float64(refusing)
-	where := parentsOf(c)
-	missing := family{"polyinst_parents_missing", "Instance parents that do not exist: sessions are refused until polyinst prepare has made them.", map[string]float64{"": 0}}
+	out := append([]family{buildInfo()}, inSession(all)...)
+	out = append(out,
+		one("polyinst_config_problems", "Errors that polyinst check finds in the configuration and on the machine; sessions are refused unless it is 0.", problems),
+		one("polyinst_last_good_in_use", "Services whose sessions get the last good configuration, because the present one is broken.", lastGood))
+	out = append(append(append(out, standing(stacks)...), lastHour(time.Now())...), lastRuns()...)
+	if !broken {
+		var disk []family
+		if disk, faults, err = onDisk(c, sizes); err != nil {
+			return "", nil, err
+		}
+		out = append(out, disk...)
+	}
+	return text(out), faults, nil
+}
+
+// inSession is what lives.
+func inSession(all []live.Namespace) []family {
+	workers := family{"polyinst_namespaces_opened", "Live private namespaces by what opened them: a ready worker, or a forked one.", map[string]float64{}}
+	for _, by := range []string{"ready", "forked", "unknown"} {
+		workers.values[label("by", by)] = 0
+	}
+	processes, users := 0, map[string]bool{}
+	for _, n := range all {
+		workers.values[label("by", opener(n))]++
+		processes += len(n.PIDs)
+		users[n.User] = true
+	}
+	return []family{
+		one("polyinst_namespaces", "Live private namespaces.", len(all)),
+		workers,
+		one("polyinst_users", "Users with a live private namespace.", len(users)),
+		one("polyinst_processes", "Processes in private namespaces.", processes),
+	}
+}
+
+// onDisk is what lies in the instance parents, and in which that could not be seen.
+func onDisk(c *config.Config, sizes bool) (out []family, faults, err error) {
+	missing, unseen := 0, 0
 	for _, p := range parents(c, true) {
 		if absent(p.path) {
-			missing.values[""]++
+			missing++
 		}
 	}
-	unseen := family{"polyinst_parents_left_out", "Instance parents that could not be looked at.", map[string]float64{"": 0}}
+	where := parentsOf(c)
 	var errs []error
 	instances, err := gc.Instances(where, func(path string, err error) {
-		unseen.values[""]++
+		unseen++
 		if why, ok := observe.IsUsersDoing(err); ok {
 			sayLeftOut(path, why)
 		} else {
@@ -149,30 +167,49 @@ func metrics(conf string, sizes bool) (numbers string, faults, err error) {
 		}
 	})
 	if err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
-	number := family{"polyinst_instances", "Instances on the disk.", map[string]float64{}}
-	bytes := family{"polyinst_instance_bytes", "What the instances take on the disk.", map[string]float64{}}
+	out = append([]family{
+		one("polyinst_parents_missing", "Instance parents that do not exist: sessions are refused until polyinst prepare has made them.", missing),
+		one("polyinst_parents_left_out", "Instance parents that could not be looked at.", unseen),
+	}, ofInstances(where, instances)...)
+	if sizes {
+		out = append(out, taken(where, instances))
+	}
+	return out, errors.Join(errs...), nil
+}
+
+// ofInstances is how many instances there are, and how full their quotas.
+func ofInstances(where []gc.Parent, all []gc.Instance) []family {
+	count := family{"polyinst_instances", "Instances on the disk.", map[string]float64{}}
 	for _, p := range where {
 		for _, s := range []gc.State{gc.InUse, gc.Idle, gc.Stale, gc.Foreign, gc.Unknown} {
-			number.values[label("parent", p.Path, "state", stateName(s))] = 0
+			count.values[label("parent", p.Path, "state", stateName(s))] = 0
 		}
-		bytes.values[label("parent", p.Path)] = 0
 	}
 	quota := family{"polyinst_quota_used_ratio", "Of the instances with a quota, how much of it the fullest one has used.", map[string]float64{}}
-	progress := newProgress("summing up", len(instances))
-	defer progress.hide()
-	for _, i := range instances {
-		number.values[label("parent", i.Parent, "state", stateName(i.State))]++
-		if i.Quota != nil {
-			for of, used := range map[string]float64{"bytes": ratio(i.Quota.UsedBytes, i.Quota.Bytes), "inodes": ratio(i.Quota.UsedInodes, i.Quota.Inodes)} {
-				l := label("parent", i.Parent, "of", of)
-				quota.values[l] = max(quota.values[l], used)
-			}
-		}
-		if !sizes {
+	for _, i := range all {
+		count.values[label("parent", i.Parent, "state", stateName(i.State))]++
+		if i.Quota == nil {
 			continue
 		}
+		for of, used := range map[string]float64{"bytes": ratio(i.Quota.UsedBytes, i.Quota.Bytes), "inodes": ratio(i.Quota.UsedInodes, i.Quota.Inodes)} {
+			l := label("parent", i.Parent, "of", of)
+			quota.values[l] = max(quota.values[l], used)
+		}
+	}
+	return []family{count, quota}
+}
+
+// taken sums up what the instances take.
+func taken(where []gc.Parent, all []gc.Instance) family {
+	bytes := family{"polyinst_instance_bytes", "What the instances take on the disk.", map[string]float64{}}
+	for _, p := range where {
+		bytes.values[label("parent", p.Path)] = 0
+	}
+	progress := newProgress("summing up", len(all))
+	defer progress.hide()
+	for _, i := range all {
 		u, err := i.Usage(progress.entry)
 		progress.instance()
 		if err != nil {
@@ -180,11 +217,7 @@ func metrics(conf string, sizes bool) (numbers string, faults, err error) {
 		}
 		bytes.values[label("parent", i.Parent)] += float64(u.Bytes)
 	}
-	out = append(out, missing, unseen, number, quota)
-	if sizes {
-		out = append(out, bytes)
-	}
-	return text(out), errors.Join(errs...), nil
+	return bytes
 }
 
 // buildInfo names what runs here.
@@ -196,18 +229,18 @@ func buildInfo() family {
 // standing is whether the module and what serves it are there.
 func standing(stacks pamstack.Dir) []family {
 	m := inspectModule(moduleOf(stacks))
-	loads := 0.0
+	loads := 0
 	if m.File != "" && m.Problem == "" {
 		loads = 1
 	}
-	served := 0.0
+	served := 0
 	if m.Build && listens(wire.ReadySocket) {
 		served = 1
 	}
 	return []family{
-		{"polyinst_services", "PAM services with our line.", map[string]float64{"": float64(len(pamstack.Services(stacks)))}},
-		{"polyinst_module_loads", "1: libpam finds the module, whole.", map[string]float64{"": loads}},
-		{"polyinst_served", "1: ready workers are listened for, by the module's own build; 0: every session forks its worker.", map[string]float64{"": served}},
+		one("polyinst_services", "PAM services with our line.", len(pamstack.Services(stacks))),
+		one("polyinst_module_loads", "1: libpam finds the module, whole.", loads),
+		one("polyinst_served", "1: ready workers are listened for, by the module's own build; 0: every session forks its worker.", served),
 	}
 }
 
@@ -259,12 +292,13 @@ func lastHour(now time.Time) []family {
 		}
 		return true
 	})
-	readable := family{"polyinst_log_readable", "1: there is a log that tells of sessions; 0: nothing is known of the last hour.", map[string]float64{"": 1}}
-	if from.name == "" {
-		readable.values[""] = 0
-		return []family{readable}
+	readable := func(is int) family {
+		return one("polyinst_log_readable", "1: there is a log that tells of sessions; 0: nothing is known of the last hour.", is)
 	}
-	return []family{readable, sessions, refused}
+	if from.name == "" {
+		return []family{readable(0)}
+	}
+	return []family{readable(1), sessions, refused}
 }
 
 // lastRuns is when gc and prepare ended last, and whether well; of one that never ran

@@ -16,10 +16,15 @@ import (
 	"pam_polyinst/internal/sessions/record"
 )
 
+// prepareOptions are what is to be prepared: all parents, or one instance.
+type prepareOptions struct {
+	conf, repair, aside string
+	fromUID             uint32
+	asJSON              bool
+}
+
 func prepareCommand() *cobra.Command {
-	var conf, repair, aside string
-	var fromUID uint32
-	var asJSON bool
+	var o prepareOptions
 	cmd := &cobra.Command{
 		Use:   "prepare",
 		Short: "make the instance parents of the whole configuration",
@@ -36,48 +41,54 @@ is, but for a quota, which it sets on the instances that are there.`,
 			if err := needUID0("prepare"); err != nil {
 				return err
 			}
-			switch changed := cmd.Flags().Changed("from-uid"); {
-			case repair != "" && aside != "":
-				return usageError{errors.New("--repair or --aside, not both")}
-			case (repair != "" || aside != "") && asJSON:
-				return usageError{errors.New("--repair and --aside have nothing to report as JSON")}
-			case changed && repair == "":
-				return usageError{errors.New("--from-uid: only with --repair")}
-			case changed && fromUID == 0:
-				return usageError{errors.New("--from-uid: not root's")}
-			}
-			if repair == "" && aside == "" {
-				// at boot, before anybody logs in, and whatever else is wrong
-				settleAtBoot()
-			}
-			c, _, err := load(conf, true)
-			if err != nil {
-				if conf == "" && repair == "" && aside == "" {
-					noteRun("prepare", lastPrepareFile, ended(err))
-				}
+			if err := o.check(cmd.Flags().Changed("from-uid")); err != nil {
 				return err
 			}
-			// shells complete the name of a directory with a slash
-			if repair != "" {
-				return repairInstance(c, strings.TrimRight(repair, "/"), fromUID)
-			}
-			if aside != "" {
-				return setAside(c, strings.TrimRight(aside, "/"))
-			}
-			err = prepare(c, asJSON)
-			if conf == "" {
-				noteRun("prepare", lastPrepareFile, ended(err))
-			}
-			return err
+			return o.run()
 		},
 	}
-	confFlag(cmd, &conf)
-	cmd.Flags().StringVar(&repair, "repair", "", "give this existing `INSTANCE` the owner and mode of its polydir")
-	cmd.Flags().Uint32Var(&fromUID, "from-uid", 0, "with --repair: it is of the same person, who had this `UID`")
-	cmd.Flags().StringVar(&aside, "aside", "", "keep this `INSTANCE` under another name, for nobody")
-	jsonFlag(cmd, &asJSON)
+	confFlag(cmd, &o.conf)
+	cmd.Flags().StringVar(&o.repair, "repair", "", "give this existing `INSTANCE` the owner and mode of its polydir")
+	cmd.Flags().Uint32Var(&o.fromUID, "from-uid", 0, "with --repair: it is of the same person, who had this `UID`")
+	cmd.Flags().StringVar(&o.aside, "aside", "", "keep this `INSTANCE` under another name, for nobody")
+	jsonFlag(cmd, &o.asJSON)
 	quietFlag(cmd)
 	return cmd
+}
+
+func (o prepareOptions) check(fromUID bool) error {
+	switch {
+	case o.repair != "" && o.aside != "":
+		return usageError{errors.New("--repair or --aside, not both")}
+	case (o.repair != "" || o.aside != "") && o.asJSON:
+		return usageError{errors.New("--repair and --aside have nothing to report as JSON")}
+	case fromUID && o.repair == "":
+		return usageError{errors.New("--from-uid: only with --repair")}
+	case fromUID && o.fromUID == 0:
+		return usageError{errors.New("--from-uid: not root's")}
+	}
+	return nil
+}
+
+func (o prepareOptions) run() error {
+	all := o.repair == "" && o.aside == ""
+	if all {
+		// at boot, before anybody logs in, and whatever else is wrong
+		settleAtBoot()
+	}
+	c, _, err := load(o.conf, true)
+	switch { // shells complete the name of a directory with a slash
+	case err == nil && o.repair != "":
+		return repairInstance(c, strings.TrimRight(o.repair, "/"), o.fromUID)
+	case err == nil && o.aside != "":
+		return setAside(c, strings.TrimRight(o.aside, "/"))
+	case err == nil:
+		err = prepare(c, o.asJSON)
+	}
+	if all && o.conf == "" {
+		noteRun("prepare", lastPrepareFile, ended(err))
+	}
+	return err
 }
 
 // prepared is the schema of prepare --json.

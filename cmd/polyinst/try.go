@@ -85,13 +85,8 @@ func try(name string, command []string, o tryOptions) error {
 	if err != nil {
 		return err
 	}
-	if strings.ContainsRune(o.service, '/') || strings.HasPrefix(o.service, ".") || o.service == "" {
-		return usageError{fmt.Errorf("--service: %q is no name of a service", o.service)}
-	}
-	if strings.ContainsRune(o.module, '/') {
-		if o.module, err = filepath.Abs(o.module); err != nil {
-			return err
-		}
+	if err := o.settle(); err != nil {
+		return err
 	}
 	line, err := o.line()
 	if err != nil {
@@ -114,11 +109,7 @@ func try(name string, command []string, o tryOptions) error {
 		return err
 	}
 	if err := t.OpenSession(0); err != nil {
-		if _, problem := findModule(o.module); problem != "" {
-			return fmt.Errorf("the session was refused: %v: %s", err, problem)
-		}
-		fmt.Fprintf(os.Stderr, "polyinst: the session was refused: %v; the system log says why\n", err)
-		return explainRefusal(o, name)
+		return sayRefused(name, o, err)
 	}
 	shows := len(command) == 0
 	if shows {
@@ -133,8 +124,20 @@ func try(name string, command []string, o tryOptions) error {
 	if err := t.CloseSession(0); err != nil {
 		return fmt.Errorf("the session was not closed: %w", err)
 	}
-	if runErr != nil {
-		return runErr
+	if err := commandEnded(code, runErr, streams); err != nil {
+		return err
+	}
+	rescued := refused != nil || after == before && len(promised.Selection.Rules) > 0
+	if !shows && !rescued {
+		return nil // what is printed is the command's
+	}
+	return sayVerdict(u.Username, o, promised, rescued)
+}
+
+// commandEnded says how the command in the session ended, unless it ended well.
+func commandEnded(code int, err error, streams *program.Streams) error {
+	if err != nil {
+		return err
 	}
 	if lost := streams.Lost(); lost != nil {
 		stdout.lose(lost)
@@ -144,11 +147,16 @@ func try(name string, command []string, o tryOptions) error {
 		fmt.Fprintf(os.Stderr, "polyinst: the session was opened and closed; the command ended with %d\n", code)
 		return errReported
 	}
-	rescued := refused != nil || after == before && len(promised.Selection.Rules) > 0
-	if !shows && !rescued {
-		return nil // what is printed is the command's
+	return nil
+}
+
+// sayRefused says that the session was refused, and as far as it is known why.
+func sayRefused(name string, o tryOptions, err error) error {
+	if _, problem := findModule(o.module); problem != "" {
+		return fmt.Errorf("the session was refused: %v: %s", err, problem)
 	}
-	return sayVerdict(u.Username, o, promised, rescued)
+	fmt.Fprintf(os.Stderr, "polyinst: the session was refused: %v; the system log says why\n", err)
+	return explainRefusal(o, name)
 }
 
 // sayVerdict says what the session was, in one line.
@@ -179,6 +187,17 @@ func noConfiguration(p *promise.Promise) error {
 		return p.Loaded.Err
 	}
 	return errReported
+}
+
+// settle checks the service, and makes the module's path one that libpam finds.
+func (o *tryOptions) settle() (err error) {
+	if strings.ContainsRune(o.service, '/') || strings.HasPrefix(o.service, ".") || o.service == "" {
+		return usageError{fmt.Errorf("--service: %q is no name of a service", o.service)}
+	}
+	if strings.ContainsRune(o.module, '/') {
+		o.module, err = filepath.Abs(o.module)
+	}
+	return err
 }
 
 // line is the session line of the rehearsal.

@@ -89,23 +89,7 @@ func makeInstance(staged *Staged, parent dirfd.Dir, s plan.Subject) (dirfd.Dir, 
 	if err != nil {
 		return dirfd.Dir{}, err
 	}
-	if late || step.Module == plan.SELinux {
-		// else it comes too late that it cannot be renamed: after the script, or
-		// when it has a label with which it cannot be removed either
-		if err = parent.Rename(staged.Called, staged.Called+"0"); err == nil {
-			staged.Called += "0"
-		}
-	}
-	if err == nil {
-		// before it has its name: nobody can be stopped between the two
-		err = finishLabel(dir, step)
-	}
-	if err == nil && !late {
-		err = staged.Publish()
-	}
-	if err == nil && late {
-		staged.knownAs(step.Parent + "/" + staged.Called)
-	}
+	err = staged.complete(dir, parent, late)
 	if instance.CannotRename(err) {
 		dir.Close()
 		staged.EndTurn()
@@ -120,6 +104,28 @@ func makeInstance(staged *Staged, parent dirfd.Dir, s plan.Subject) (dirfd.Dir, 
 		return dirfd.Dir{}, err
 	}
 	return dir, nil
+}
+
+// complete gives a new instance its label, and its name; or, if its init script is to
+// run before that (late), lets the script know it by the name that it has.
+func (s *Staged) complete(dir, parent dirfd.Dir, late bool) error {
+	if late || s.Step.Module == plan.SELinux {
+		// else it comes too late that it cannot be renamed: after the script, or
+		// when it has a label with which it cannot be removed either
+		if err := parent.Rename(s.Called, s.Called+"0"); err != nil {
+			return err
+		}
+		s.Called += "0"
+	}
+	// before it has its name: nobody can be stopped between the two
+	if err := finishLabel(dir, &s.Step); err != nil {
+		return err
+	}
+	if !late {
+		return s.Publish()
+	}
+	s.knownAs(s.Step.Parent + "/" + s.Called)
+	return nil
 }
 
 // makeNow makes a tmpdir instance under its name, which nobody else knows.

@@ -49,79 +49,104 @@ func (s *Scene) Close() {
 // the walks.
 func Rule(walks *dirfd.Walks, rule plan.Rule, s plan.Subject, m plan.Machine, view dirfd.View, own uint32) (*Scene, *plan.Refusal) {
 	scene := &Scene{}
-	var err error
+	scene.lookAtPolydir(walks, rule, view, own)
+	r := scene.lookAtCreate(rule, s)
+	if r == nil {
+		scene.Facts.InitProblem = scene.initProblem(rule, m)
+		scene.Facts.SkelProblem = scene.skelProblem(rule)
+		if rule.Config.MakesDirectory() {
+			r = scene.lookAtCover(walks, rule, s, m)
+		} else {
+			r = shown(scene, rule)
+		}
+	}
+	if r != nil {
+		scene.Close()
+		return nil, r
+	}
+	return scene, nil
+}
+
+func (s *Scene) lookAtPolydir(walks *dirfd.Walks, rule plan.Rule, view dirfd.View, own uint32) {
 	walk := walks.WalkFor
 	if rule.Config.Method.Files() {
 		walk = walks.WalkAny
 	}
-	scene.Polydir, err = walk(own, rule.Path, view)
-	scene.PolydirErr = err
-	scene.Facts.Polydir = scene.facts(rule.Path, scene.Polydir, err)
-	if err == nil && !scene.Polydir.Missing {
-		flags, err := mountfd.FlagsAt(scene.Polydir)
+	s.Polydir, s.PolydirErr = walk(own, rule.Path, view)
+	s.Facts.Polydir = s.facts(rule.Path, s.Polydir, s.PolydirErr)
+	if s.PolydirErr == nil && !s.Polydir.Missing {
+		flags, err := mountfd.FlagsAt(s.Polydir)
 		if err != nil {
-			scene.Facts.Polydir.Problem = scene.problem(err)
+			s.Facts.Polydir.Problem = s.problem(err)
 		}
-		scene.Facts.PolydirFlags = config.MountFlags(flags)
+		s.Facts.PolydirFlags = config.MountFlags(flags)
 	}
-	if c := rule.Config.Create; c != nil && (scene.Polydir.Missing || unfinished(scene)) {
-		scene.Facts.PolydirUnfinished = !scene.Polydir.Missing
-		if scene.Facts.Create, err = createOwner(c, s); err != nil {
-			scene.Close()
-			return nil, &plan.Refusal{Fault: plan.FaultConfig, Polydir: rule.Path, Reason: "create: " + err.Error()}
-		}
+}
+
+// lookAtCreate finds out whose a polydir will be that has to be made, or finished.
+func (s *Scene) lookAtCreate(rule plan.Rule, who plan.Subject) *plan.Refusal {
+	c := rule.Config.Create
+	if c == nil || !s.Polydir.Missing && !unfinished(s) {
+		return nil
 	}
-	scene.Facts.InitProblem = scene.initProblem(rule, m)
-	scene.Facts.SkelProblem = scene.skelProblem(rule)
-	if !rule.Config.MakesDirectory() {
-		if r := shown(scene, rule); r != nil {
-			scene.Close()
-			return nil, r
-		}
-		return scene, nil
+	s.Facts.PolydirUnfinished = !s.Polydir.Missing
+	var err error
+	if s.Facts.Create, err = createOwner(c, who); err != nil {
+		return &plan.Refusal{Fault: plan.FaultConfig, Polydir: rule.Path, Reason: "create: " + err.Error()}
 	}
-	contexts := label(scene, rule, m)
-	if !rule.Config.InParent() {
-		overlay(scene, rule)
-		keep(scene, rule)
-		return scene, nil
-	}
+	return nil
+}
+
+// lookAtCover looks at what will cover the polydir: its label, and if it lies in an
+// instance parent, that and the instance; an overlay's layers, and what it keeps.
+func (s *Scene) lookAtCover(walks *dirfd.Walks, rule plan.Rule, who plan.Subject, m plan.Machine) *plan.Refusal {
+	contexts := label(s, rule, m)
 	var names plan.Names
-	if scene.Facts.LabelProblem == "" && (m.Security.Problem == "" || !plan.ByContext(rule, m)) {
-		var r *plan.Refusal
-		if names, r = plan.InstanceNames(rule, s, m, contexts...); r != nil {
-			scene.Close()
-			return nil, r
+	parent := false // there is one, and it can be looked into
+	if rule.Config.InParent() {
+		if s.Facts.LabelProblem == "" && (m.Security.Problem == "" || !plan.ByContext(rule, m)) {
+			var r *plan.Refusal
+			if names, r = plan.InstanceNames(rule, who, m, contexts...); r != nil {
+				return r
+			}
+		}
+		s.Facts.InstanceName = rule.Prefix + names.Own
+		parent = s.lookAtParent(walks, rule)
+	}
+	overlay(s, rule)
+	if parent && names.Own != "" {
+		lookForInstance(s, rule, who, names)
+		layers(s, rule)
+		if f := &s.Facts; !f.Instance.Exists && f.Instance.Problem == "" {
+			f.FormerName = formerName(s.Parent.Dir, rule, who)
+		}
+		if m.Security.Labels() && s.Facts.Instance.Exists {
+			compareLabels(s, m.Security.Module)
 		}
 	}
-	// in the host's view: a parent inside a polydir is the public one
-	scene.Parent, err = walks.WalkFor(dirfd.NoUID, rule.Parent, nil)
+	keep(s, rule)
+	return nil
+}
+
+// lookAtParent looks at the instance parent in the host's view: a parent inside a
+// polydir is the public one.
+func (s *Scene) lookAtParent(walks *dirfd.Walks, rule plan.Rule) (there bool) {
+	var err error
+	s.Parent, err = walks.WalkFor(dirfd.NoUID, rule.Parent, nil)
 	if dirfd.IsNotExist(err) {
 		// of the directories above it: it is as missing as they are
-		err, scene.Parent.Missing = nil, true
+		err, s.Parent.Missing = nil, true
 	}
-	scene.Facts.Parent = scene.facts(rule.Parent, scene.Parent, err)
-	scene.Facts.InstanceName = rule.Prefix + names.Own
-	if err == nil {
-		if p := scene.Facts.Parent; p.Exists && (p.Owner.UID != 0 || p.Owner.Mode != rule.Config.ParentMode) {
-			scene.Facts.ParentInstance = IsInstance(rule.Parent)
-		}
-		parentFS(walks, scene, rule.Config.Skel)
-		quota(scene, rule)
+	s.Facts.Parent = s.facts(rule.Parent, s.Parent, err)
+	if err != nil {
+		return false
 	}
-	overlay(scene, rule)
-	if err == nil && !scene.Parent.Missing && names.Own != "" {
-		lookForInstance(scene, rule, s, names)
-		layers(scene, rule)
-		if f := &scene.Facts; !f.Instance.Exists && f.Instance.Problem == "" {
-			f.FormerName = formerName(scene.Parent.Dir, rule, s)
-		}
-		if m.Security.Labels() && scene.Facts.Instance.Exists {
-			compareLabels(scene, m.Security.Module)
-		}
+	if p := s.Facts.Parent; p.Exists && (p.Owner.UID != 0 || p.Owner.Mode != rule.Config.ParentMode) {
+		s.Facts.ParentInstance = IsInstance(rule.Parent)
 	}
-	keep(scene, rule)
-	return scene, nil
+	parentFS(walks, s, rule.Config.Skel)
+	quota(s, rule)
+	return !s.Parent.Missing
 }
 
 // unfinished reports whether the polydir may be one that a session began to make
