@@ -242,8 +242,8 @@ func betterPlace(rule plan.Rule) string {
 	return "/var/lib/polyinst/" + name + "/"
 }
 
-// checkSlash tells of a slash that is perhaps missing, and of a name that stands
-// there too often: the instances are then where nobody meant them.
+// checkSlash warns of an instance_prefix in which a slash may be missing, or a name
+// is doubled: the instances are then where nobody meant them.
 func checkSlash(step plan.Step, p *config.Polydir) []remark {
 	if slash := plan.SlashMissing(p); slash != "" {
 		return []remark{at(keyOf(p, "instance_prefix"), pamstack.Warning, "polydir %q: %s", step.Path, slash)}

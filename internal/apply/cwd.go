@@ -46,11 +46,11 @@ func (s *Standing) Close() {
 	s.Empty.Close()
 }
 
-// WorkingDir finds where a session stands in the view that this process has
-// entered, to whose working directory old was: in the first of the directories that
-// is right, else in an empty directory (decision 26). It leaves this process
-// there, as the proof that it can be entered. It may ask a filesystem of a
-// user's: nothing that others wait for may be held.
+// WorkingDir finds where a session stands that had the working directory old, in the
+// view that this process has entered: in the first directory of left.Stands that is
+// right, else in an empty one (decision 26). It leaves this process there, as the
+// proof that the directory can be entered. It may ask a filesystem of a user's, so the
+// caller holds nothing for which others wait.
 func WorkingDir(old Cwd, left plan.Left) (Standing, error) {
 	if old.why != "" {
 		return nowhere(old.Path, old.why)
@@ -121,9 +121,9 @@ func nowhere(path, why string) (Standing, error) {
 	return Standing{Dir: dir, Left: fmt.Sprintf("%s was left: %s; %s", what, why, where)}, nil
 }
 
-// emptyDir is an empty directory that nobody can write. Where there can be none
-// with a path, because /run is missing in a chroot, full, or not permitted, it is
-// a detached mount: getcwd(3) says ENOENT there, and nothing that is false.
+// emptyDir is an empty directory that nobody can write. If /run is full, forbidden or
+// missing in a chroot, it is a detached mount, which has no path: getcwd(3) fails
+// there with ENOENT, and so says nothing that is false.
 func emptyDir() (dir dirfd.Dir, where string, err error) {
 	dir, why := record.EmptyDir()
 	if why == nil {

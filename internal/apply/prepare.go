@@ -41,7 +41,7 @@ func prepareOne(path string, last bool, mode uint32, unsafe bool) (made bool, er
 	defer way.Close()
 	if way.Exposure.Dir != "" && !unsafe {
 		return false, fmt.Errorf("users can create names in %q (%s): %s, or parent_in_unsafe_dir = true",
-			way.Exposure.Dir, way.Exposure.Reason, plan.BetterPlace(way.Exposure.Dir))
+			way.Exposure.Dir, way.Exposure.Reason, plan.BetterParent(way.Exposure.Dir))
 	}
 	if !way.Missing {
 		return false, nil

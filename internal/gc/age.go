@@ -57,9 +57,10 @@ func age(i Instance, began time.Time, a dirfd.Aging) (int, error) {
 	return dir.Age(a)
 }
 
-// alone runs f while an instance that nobody used is held against every opener;
-// not for long, because one may come. Who came since began has left the time in
-// the lock. Without a lock nothing is known of when it was used.
+// alone runs f while it holds the lock of an instance that nobody used, so that every
+// opener waits; f must be short, because one may come. A session that came since began
+// has left its time in the lock. Without a lock nobody knows when it was used, and f is
+// not run.
 func alone(i Instance, parent dirfd.Dir, began time.Time, f func()) bool {
 	if i.State == InUse {
 		return false

@@ -32,9 +32,9 @@ type Options struct {
 	// OlderThan, if not zero: also persistent instances that were last opened
 	// longer ago. Where that is not recorded, they stay.
 	OlderThan time.Duration
-	// Removed is told of each instance, removed or, with DryRun, to be
-	// removed; Kept of one that is in use. Progress is told of every entry, and
-	// Begin once how many instances there are to be removed, at most.
+	// Removed is called for each instance that is removed, or with DryRun would be;
+	// Kept for each that is in use; Progress for every entry. Begin is called once,
+	// with the greatest number of instances that may be removed.
 	Removed func(path, why string)
 	Kept    func(path, why string)
 	// LeftOut is told of a parent that was not looked at because of something

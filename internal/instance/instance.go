@@ -143,8 +143,8 @@ func UID(parent dirfd.Dir, name string) (uid uint32, recorded bool) {
 	return s.UID, err == nil && ok && s.Mode == OfOne
 }
 
-// WasBegun reports whether an instance was begun and never finished; while a
-// session makes it, the lock is held.
+// WasBegun reports whether an instance was begun and is not finished. If somebody
+// holds its lock, a session is making it now.
 func WasBegun(parent dirfd.Dir, name string) bool {
 	s, ok, err := Look(parent, name)
 	return err == nil && ok && s.Mode == Begun

@@ -278,9 +278,9 @@ func (o *Opening) Handle() (dirfd.Dir, error) { return o.Locks.LookupHere(o.Name
 // ErrReplaced says that the instance is not the one that was decided upon.
 var ErrReplaced = errors.New("the instance was replaced at this moment: try again")
 
-// Settle is the end of making or opening an instance: it has its name, its lock
-// says whose it is and that it was opened now, and nothing is held any longer
-// against others.
+// Settle ends the making or opening of an instance. The instance has its name, its
+// lock says whose it is and that it was opened now, and no other session is kept
+// waiting.
 func (o *Opening) Settle() error {
 	if o.Called != "" {
 		if err := o.Publish(); err != nil {

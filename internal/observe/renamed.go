@@ -17,9 +17,9 @@ const renamedMax = 1000
 
 var aside = regexp.MustCompile(`\.uid-\d+$`)
 
-// formerName is the name of an instance that was made for the subject's uid, who
-// has none by their own name: the account was renamed, or the uid was another's.
-// What cannot be read is no hint.
+// formerName is the name of another instance that was made for the subject's uid, for
+// a subject without an instance of their own name: the account was renamed, or the
+// uid was somebody else's. A lock that cannot be read is no hint.
 func formerName(parent dirfd.Dir, rule plan.Rule, s plan.Subject) string {
 	if rule.Config.Method != config.MethodUser || rule.Config.InstanceName == config.ByUID {
 		return ""

@@ -10,8 +10,8 @@ import (
 	"pam_polyinst/internal/kernel/mntns"
 )
 
-// Network opens the network namespace that sessions of a user join by its name. With
-// named false there is none to be joined.
+// Network opens the network namespace with a name that a user's sessions join. If
+// named is false, they join none.
 func Network(n config.Namespace, who plan.Subject) (ns mntns.NS, named bool, r *plan.Refusal) {
 	name, err := n.NetnsOf(who.Vars())
 	if err != nil {

@@ -244,8 +244,8 @@ func configFault(err error) *plan.Refusal {
 	return r
 }
 
-// HostFault is the refusal for an error of the machine (plan.HostFault); which errors
-// come from a limit, or from what anyone can bring about, dirfd knows.
+// HostFault is the refusal for an error of the machine (plan.HostFault). dirfd knows
+// which errors come from a limit, or from what anyone can bring about.
 func HostFault(err error) *plan.Refusal {
 	return plan.HostFault(err, dirfd.IsLimit(err), dirfd.IsScarce(err))
 }

@@ -24,8 +24,8 @@ type Round struct {
 	// Cover carries a step out, or notes it, and lays what will stand at the
 	// polydir over the view, at the spot that it returns.
 	Cover func(plan.Step, *observe.Scene, dirfd.View) (dirfd.Spot, *plan.Refusal)
-	// Refused is told of each refusal, with what was seen (nil: nothing), and
-	// says whether to go on with the next rule.
+	// Refused is called for each refusal, with what was seen (nil: nothing). It
+	// returns whether the round goes on with the next rule.
 	Refused func(plan.Rule, *observe.Scene, *plan.Refusal) (goOn bool)
 	// Unseen is told of a rule whose polydir the session alone can look at: it lies
 	// in an instance that is not made yet, or on a filesystem that the session's user
@@ -46,8 +46,8 @@ type covered struct {
 	spot dirfd.Spot
 }
 
-// Records says why no session could be recorded, and so none be opened to which a
-// polydir applies.
+// Records says why sessions cannot be recorded. No session to which a polydir applies
+// can be opened then.
 func Records() *plan.Refusal { return records(record.Possible()) }
 
 // Turn says why no session of the user's could be recorded beside their others.

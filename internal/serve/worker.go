@@ -208,8 +208,8 @@ func (l *line) Deadline(ms uint32) {
 // Retake puts this process in order again.
 func (l *line) Retake() { l.err = errors.Join(l.err, l.w.base.Retake()) }
 
-// settle ends the time in which this process ends with the host: it may have its
-// answer and go.
+// settle lets this process outlive the host from now on: the host may have its answer
+// and end.
 func (l *line) settle() {
 	if !l.settled {
 		l.settled = true

@@ -7,9 +7,9 @@ import (
 	"pam_polyinst/internal/sessions/record"
 )
 
-// The audit trail is written when the host has its answer, and cannot change it:
-// where there is no audit log, or this host may not write to it, there is no
-// record. The line in the system log is there in any case.
+// The audit record is written after the host has its answer, and cannot change it. If
+// there is no audit log, or this host may not write to it, there is no record; the
+// line in the system log is there in any case.
 
 // auditOpened records which instances the session got.
 func (c *call) auditOpened(id mntns.ID, polydirs []record.Polydir) {

@@ -86,7 +86,7 @@ func (c *call) goBack() error {
 }
 
 // leave finds the host's place, and removes the tmpdir instances of the view, unless
-// another session is open in it. free tells that none is.
+// another session of the host is open in it. free: none is.
 func (c *call) leave() (free bool, err error) {
 	if c.req.Held > 0 {
 		return false, nil
@@ -104,8 +104,8 @@ func (c *call) removeTmpdirs() error {
 		return nil
 	}
 	if selinuxfs.Denies("capability", "sys_ptrace") {
-		// no look at all processes would come to its end; on the way to it, each
-		// logout would leave a denial in the audit log
+		// a look at all processes would fail, and each logout would leave a denial
+		// in the audit log
 		c.cannotTell()
 		return nil
 	}

@@ -69,9 +69,10 @@ func (c *call) nothingToDo() bool {
 	return true
 }
 
-// unseen judges that it cannot be seen where the host is. Where nothing applies it
-// stays there; but in a session of ours it might have had to leave the view, which
-// a user may keep from being known.
+// unseen decides what to do if the host's place cannot be found. If nothing applies,
+// the session stays where it is; if it might have had to leave the view of a session
+// of ours, it does so only in the view of process 1, because a user may have brought
+// it about that nobody can tell.
 func (c *call) unseen(r *plan.Refusal) *plan.Refusal {
 	if len(c.Selection.Rules) > 0 {
 		return r

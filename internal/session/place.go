@@ -15,9 +15,9 @@ import (
 	"pam_polyinst/internal/sessions/record"
 )
 
-// AboutHost is what a worker knows of its host beside what it sees where it stands
-// itself: a forked worker has that from the host (Inherited), a ready one asks the
-// kernel. Both stand in the host's namespaces, root and working directory.
+// AboutHost is what a worker knows of its host beyond what it sees from where it
+// stands, which is in the host's namespaces, root and working directory. A forked
+// worker has it from the host (Inherited); a ready one asks the kernel.
 type AboutHost interface {
 	// Capabilities are those of the host's thread.
 	Capabilities() (mntns.Capabilities, error)
@@ -113,7 +113,7 @@ func (c *call) findPlace() *plan.Refusal {
 	return c.readRecord()
 }
 
-// backToChroot goes back below the host's root, where it was not the
+// backToChroot goes back to the host's root directory, if that is not the
 // namespace's.
 func (c *call) backToChroot() *plan.Refusal {
 	if !c.chroot {

@@ -61,7 +61,7 @@ type call struct {
 	cut      apply.Cut // of the namespace that the view is built in
 
 	buffer  *buffer   // host, while nothing may be sent to it
-	patient time.Time // until when it is waited for what other sessions need not be waited for
+	patient time.Time // how long to wait for others if it can be done without them
 
 	turn *record.User // scope "user": while it is this session's turn
 	view string       // scope "user": what the sessions that share have in common
@@ -75,9 +75,9 @@ func newCall(req wire.Request, host Host, of AboutHost) *call {
 }
 
 // buffer keeps what is to be logged while other sessions may be waiting for this
-// one: who has stopped the host, so that it does not read, would stop them too.
-// What is kept is bounded: a line for each thing that a plan says, and what a script
-// may write.
+// one. A user who has stopped the host, so that it does not read, would else stop them
+// too. What is kept is bounded: a line for each thing that a plan says, and what a
+// script may write.
 type buffer struct {
 	Host
 	holding bool
@@ -113,9 +113,8 @@ func (c *call) release() {
 	c.buffer.kept = nil
 }
 
-// waits says how long other sessions are waited for: half of the time that there
-// is for the whole where it goes without them, else nearly all of it, so that there
-// is time left to say why not.
+// waits says how long this session waits for others: half of the timeout if it can do
+// without them, else nearly all of it, so that there is time left to say why not.
 func (c *call) waits() instance.Waits {
 	return instance.Waits{Turn: c.patient, Lock: c.until.Add(-c.Config.Namespace.Timeout / 10)}
 }
@@ -213,9 +212,9 @@ func (c *call) stayHome(r *plan.Refusal, p wire.Priority, text string) bool {
 	return err == nil
 }
 
-// skipClose saves the host the question at close where there can be nothing to
-// do: no tmpdir instance is in the view that the session gets, or it goes when the
-// last process has left the view, and the host does not want to go back.
+// skipClose tells the host not to ask a worker at close if there can be nothing to do:
+// the view of the session has no tmpdir instance, or somebody is told of its end
+// (Watched), and the host does not want to go back.
 func (c *call) skipClose(view *record.Record) {
 	if (view == nil || len(view.Tmpdirs()) == 0 || view.Watched) && !c.Args.UnmountOnClose {
 		c.buffer.skipClose = true

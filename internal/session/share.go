@@ -74,10 +74,10 @@ func (c *call) share(origin mntns.ID) *plan.Refusal {
 	return c.construct(origin)
 }
 
-// enterShared moves the worker into the recorded namespaces, by descriptors, if
-// a process is in them, and looks at them from inside (I-11). What is not as
-// recorded is left again and not used any more: a new one is built. The processes that are
-// in it stay there.
+// enterShared moves the worker into the recorded namespaces, by descriptors, if a
+// process is in them, and looks at them from inside (I-11). If they are not as
+// recorded, the worker leaves them, and a new one is built; the processes that are in
+// them stay there.
 func (c *call) enterShared(rec record.Record) (bool, *plan.Refusal) {
 	// what is looked at are processes of the user's
 	fault := func(err error) *plan.Refusal {
@@ -123,10 +123,10 @@ func (c *call) enterShared(rec record.Record) (bool, *plan.Refusal) {
 	return false, nil
 }
 
-// wayInto opens the namespaces by a process that is in them; nil if there is
-// none, and then why says whether one was there that could not be used. First
-// those that are known: the hosts, and the workers, which are in
-// there until their hosts are. Twice, because one of them can be on its way.
+// wayInto opens the namespaces by a process that is in them. nil: there is none, or
+// why says why the one that is there cannot be used. It tries the known ones first:
+// the hosts, and the workers, which are in there until their hosts are. It tries them
+// twice, because one of them can be on its way.
 func wayInto(rec record.Record) (found mntns.Set, why error) {
 	open := func(pid, tid int) mntns.Set {
 		set, err := mntns.SetOfTask(pid, tid, rec.IDs())
@@ -232,8 +232,8 @@ func (c *call) letOthersJoin(id mntns.Identity) error {
 	return c.turn.Publish(c.view, id)
 }
 
-// letNobodyJoin is the opposite, where the host did not follow. False: another
-// session has joined it by now, and it is that one's.
+// letNobodyJoin takes that back, if the host did not follow. False: another session
+// has joined the namespace by now, and keeps it.
 func (c *call) letNobodyJoin(id mntns.ID) bool {
 	if c.view == "" {
 		return true

@@ -211,8 +211,8 @@ func (s *scanner) keyValue(table *node, path []part) {
 	s.value(parent.add(last.name, newNode(parts[0].off, writtenValue)), full)
 }
 
-// descend follows all parts but the last from n, to which path leads, and makes
-// what is missing.
+// descend goes from n, which has the path path, through all parts but the last, and
+// makes the nodes that are missing.
 func (s *scanner) descend(n *node, path, parts []part, made nodeKind) *node {
 	for i, p := range parts[:len(parts)-1] {
 		next := n.kids[p.name]

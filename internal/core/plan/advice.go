@@ -70,9 +70,9 @@ func (s Subject) shuts(swap Swap, movable bool) string {
 
 const elsewhere = "use a place below " + ownParents
 
-// BetterPlace is the way out where others can change the directory dir on the way
-// to the instance parent.
-func BetterPlace(dir string) string {
+// BetterParent says what to do if others can change dir, a directory on the way to the
+// instance parent.
+func BetterParent(dir string) string {
 	if strings.HasPrefix(ownParents+"/", strings.TrimSuffix(dir, "/")+"/") || strings.HasPrefix(dir, ownParents+"/") {
 		return "make that directory root's, and writable by nobody else"
 	}

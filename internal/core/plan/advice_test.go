@@ -81,13 +81,13 @@ func TestNameTwice(t *testing.T) {
 }
 
 // Whoever has the place that is proposed is told to mend that one.
-func TestBetterPlace(t *testing.T) {
+func TestBetterParent(t *testing.T) {
 	for dir, elsewhere := range map[string]bool{
 		"/": false, "/var": false, "/var/lib": false, "/var/lib/polyinst": false, "/var/lib/polyinst/tmp": false,
 		"/var/tmp": true, "/var/li": true, "/home/alice": true, "/var/lib/polyinst2": true,
 	} {
-		if got := BetterPlace(dir) == "use a place below /var/lib/polyinst"; got != elsewhere {
-			t.Errorf("%s: %s", dir, BetterPlace(dir))
+		if got := BetterParent(dir) == "use a place below /var/lib/polyinst"; got != elsewhere {
+			t.Errorf("%s: %s", dir, BetterParent(dir))
 		}
 	}
 }

@@ -10,10 +10,10 @@ import (
 	"pam_polyinst/internal/core/shellword"
 )
 
-// cannotRename says why a polydir or parent is not used where somebody else than
-// the session's user can rename a directory on the way to it; empty if nobody
-// can. What it says to do, otherwise says: it harms nobody's files, and no use of the
-// directory. movable: the session's user can replace the directory by a link.
+// cannotRename says why a polydir or parent is not used: somebody else than the
+// session's user can rename a directory on the way to it. It is empty if nobody can.
+// otherwise says what to do about it, so that no file and no use of the directory
+// suffers. movable: the session's user can replace the directory by a link.
 func cannotRename(d DirFacts, s Subject, otherwise func(swap Swap, movable bool) string) string {
 	for i, swap := range d.Swaps {
 		switch {

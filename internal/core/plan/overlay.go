@@ -17,8 +17,8 @@ type Overlay struct {
 	Tight bool
 }
 
-// layersOwner is what the directory has that the layers lie in. Whoever could get
-// there could change what the kernel takes for its own notes.
+// layersOwner is owner and mode of the directory in which the layers lie. A user who
+// could enter it could change what the kernel takes for its own notes.
 var layersOwner = Owner{UID: 0, GID: 0, Mode: 0o700}
 
 // overlay judges what an overlay is made of.

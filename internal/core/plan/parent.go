@@ -12,7 +12,7 @@ func parent(step *Step, rule Rule, s Subject, f Facts, m Machine) *Refusal {
 	bad := func(format string, args ...any) *Refusal {
 		return refuse(brought(d, s), rule.Path, "instance parent %q: %s", rule.Parent, fmt.Sprintf(format, args...)).blame("instance_prefix")
 	}
-	if why := cannotRename(d, s, func(swap Swap, _ bool) string { return BetterPlace(swap.Dir) }); why != "" {
+	if why := cannotRename(d, s, func(swap Swap, _ bool) string { return BetterParent(swap.Dir) }); why != "" {
 		return bad("%s", why)
 	}
 	switch {
@@ -20,9 +20,9 @@ func parent(step *Step, rule Rule, s Subject, f Facts, m Machine) *Refusal {
 		return bad("%s", d.Problem)
 	case d.Foreign != "" && d.Exposed != "":
 		// whoever can make names there, or mounted it, may show anything as root's
-		return bad("the way to it is %s, and users can create names in %q: %s", d.Foreign, d.Exposed, BetterPlace(d.Exposed))
+		return bad("the way to it is %s, and users can create names in %q: %s", d.Foreign, d.Exposed, BetterParent(d.Exposed))
 	case d.Exposed != "" && !rule.Config.ParentInUnsafeDir:
-		return refuse(FaultConfig, rule.Path, "instance parent %q: users can create names in %q: %s, or parent_in_unsafe_dir = true", rule.Parent, d.Exposed, BetterPlace(d.Exposed)).blame("instance_prefix")
+		return refuse(FaultConfig, rule.Path, "instance parent %q: users can create names in %q: %s, or parent_in_unsafe_dir = true", rule.Parent, d.Exposed, BetterParent(d.Exposed)).blame("instance_prefix")
 	case f.ParentFS != "" && !rule.Config.AllowNetworkFS:
 		return bad("lies on %s: instances on a network filesystem need allow_network_fs = true", f.ParentFS)
 	case d.Foreign != "" && !rule.Config.AllowNetworkFS:

@@ -120,8 +120,8 @@ func judge(p *config.Polydir, s Subject, rescue []config.UserList) (Verdict, *Re
 	other := fmt.Sprintf("service %q is not among services = %q", s.Service, p.Services)
 	switch {
 	case r != nil:
-		// a lookup that fails neither locks a service out that the rule is not
-		// about, nor exempts anybody (I-13)
+		// a lookup that fails exempts nobody, and refuses no session of a service
+		// that the rule is not about (I-13)
 		v.Service, v.Why = true, other+" ("+r.Reason+")"
 	case v.Applies:
 		v.Service, v.Why = true, other

@@ -28,8 +28,8 @@ type Left struct {
 	UID    uint32    // of the session's user
 	Covers []Covered // in the view that is left
 	Own    []string  // paths that are covered in the new view
-	// Parents are the instance parents that the session's rules name: what is
-	// below them, nobody but root reaches by name.
+	// Parents are the instance parents that the session's rules name. Only root
+	// reaches by name what lies below them.
 	Parents []string
 }
 

@@ -145,8 +145,8 @@ func (g *aging) stat(d Dir, name string) (*unix.Statx_t, error) {
 	return &x, pathError("stat", join(d.path, name), err)
 }
 
-// old looks at all times; that of a directory's last reading is also that of
-// whoever only looks for something, and does not count.
+// old looks at all times of an entry, with one exception: that a directory was read
+// does not count, because a mere search does that.
 func (g *aging) old(x *unix.Statx_t) bool {
 	times := []unix.StatxTimestamp{x.Mtime, x.Ctime}
 	if x.Mask&unix.STATX_BTIME != 0 {

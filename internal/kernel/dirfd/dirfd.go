@@ -131,8 +131,8 @@ func (d Dir) Lookup(name string) (Dir, error) {
 	return entry, nil
 }
 
-// openEntry opens a directory or else what there is; with O_DIRECTORY first:
-// only so does an automount point mount.
+// openEntry opens an entry. It tries O_DIRECTORY first, because only that has an
+// automount point mounted; if the entry is no directory, it opens what it is.
 func (d Dir) openEntry(name string, resolve uint64) (int, error) {
 	fd, err := d.open(name, unix.O_PATH|unix.O_DIRECTORY, resolve, 0)
 	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {

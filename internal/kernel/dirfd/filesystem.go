@@ -112,8 +112,8 @@ func (d Dir) byMountinfo(f *Filesystem) error {
 	return nil
 }
 
-// describe takes from a line of mountinfo what that says; the line is the zero one
-// where the mount is not among those of this namespace.
+// describe notes what a line of mountinfo says. It is the zero line if the mount is
+// not in this namespace.
 func (f *Filesystem) describe(line mountinfo.Line) {
 	if line.FSType != "" {
 		// behind a dot stands what the daemon calls itself

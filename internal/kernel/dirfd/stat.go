@@ -62,8 +62,9 @@ func (d Dir) Stat() (Stat, error) {
 	return statAt(d.FD(), "", unix.AT_EMPTY_PATH, d.path)
 }
 
-// statHere is what this kernel knows of the handle by itself. It is Stat where the
-// kernel keeps the filesystem; elsewhere nothing of it counts but the mount.
+// statHere is what this kernel knows of the handle without asking anybody. On a
+// filesystem that the kernel keeps itself that is Stat; on another one only the mount
+// counts.
 func (d Dir) statHere() (Stat, error) {
 	return statAt(d.FD(), "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, d.path)
 }

@@ -202,9 +202,10 @@ func (r *removal) lift(d Dir, name string, into Dir, dated bool) error {
 	}
 }
 
-// keepProject has what is made in a directory, or moved into it, keep its own
-// project (ioctl_iflags(2), FS_PROJINHERIT_FL): else the kernel lets nothing of
-// another project in (EXDEV). It reports whether that has changed anything.
+// keepProject takes from a directory the flag by which it hands its project on to
+// what is made in it or moved into it (ioctl_iflags(2), FS_PROJINHERIT_FL). With the
+// flag the kernel lets nothing of another project in (EXDEV). It reports whether the
+// flag was there.
 func (d Dir) keepProject() bool {
 	const inherit = 0x20000000
 	flags, err := unix.IoctlGetUint32(d.FD(), unix.FS_IOC_GETFLAGS)

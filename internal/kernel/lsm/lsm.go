@@ -57,9 +57,9 @@ func AppArmor() (p Profile, active bool, err error) {
 	return parseProfile(text), active, err
 }
 
-// AppArmorExec is the profile that this process will have after its next
-// execve(2), as a host may ask for the session (aa_change_onexec(2)); waiting
-// is false where none was asked for. A forked child has that of its parent.
+// AppArmorExec is the profile that this process gets at its next execve(2): a host may
+// have asked for one for the session (aa_change_onexec(2)), and a forked child has its
+// parent's. waiting is false if nobody asked for one.
 func AppArmorExec() (p Profile, waiting bool, err error) {
 	text, waiting, err := read(attrDir + "apparmor/exec")
 	return parseProfile(text), waiting, err

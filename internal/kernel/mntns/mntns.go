@@ -99,9 +99,9 @@ func identify(fd int) (ID, error) {
 	return ID(st.Ino), err
 }
 
-// SameUserNamespace reports whether the namespace's owning user namespace is the
-// one that this process is in: one that a user made in a user namespace of their
-// own is never entered (ioctl_ns(2)).
+// SameUserNamespace reports whether the user namespace that owns the namespace is
+// this process's (ioctl_ns(2)). A namespace that a user made in a user namespace of
+// their own is never entered.
 func (n NS) SameUserNamespace() (bool, error) {
 	owner, err := unix.IoctlRetInt(n.fd, unix.NS_GET_USERNS)
 	if errors.Is(err, unix.EPERM) { // owned by one outside of ours

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Word is a part of what statmount(2) can be asked of a mount; x/sys has no names
-// for them.
+// Word is one thing that statmount(2) can be asked about a mount. x/sys has no names
+// for these.
 type Word uint64
 
 // The words that we ask for.
@@ -45,8 +45,8 @@ const (
 // longer than any that we make (PATH_MAX is 4096).
 type Answer [offsetText + 8<<10]byte
 
-// Ask asks about a mount, by the id that is never used again, of the namespace
-// with the id that is never used again either; 0 is this process's.
+// Ask asks about a mount of a namespace; 0 is this process's namespace. Both ids are
+// those that the kernel never uses again.
 func (a *Answer) Ask(namespace, mount uint64, what Word) error {
 	request := request{mount: mount, param: uint64(what), namespace: namespace}
 	request.seal()

@@ -50,8 +50,8 @@ func MLS() bool {
 	return err == nil && v == "1"
 }
 
-// Boolean is the current value of a policy boolean; known is false where the
-// policy has none of this name.
+// Boolean is the current value of a policy boolean. known is false if the policy has
+// no boolean of this name.
 func Boolean(name string) (on, known bool) {
 	v, err := read(mount + "/booleans/" + name)
 	if err != nil {

@@ -35,12 +35,12 @@ const rounds = 5
 // All calls f with every task, with some of them several times. It misses none
 // of a family that lives on by forking, if it says that it is sure:
 //
-// The kernel gives out ids in ascending order, and after the greatest begins again. Who is read
-// at its id, each at the moment in which the kernel tells that it exists, either
-// lives or has handed on to somebody whose id was given out later. The first pass
-// is over those that have a greater id than the newest one: they are left from before
-// the ids began again last. The second pass is over all, and meets whoever has taken over
-// since. That they have not begun again meanwhile is seen by the newest one.
+// The kernel gives out ids in ascending order, and begins again after the greatest. A
+// task whose id the kernel names either lives when it is read, or has forked somebody
+// whose id was given out later. The first pass reads the ids that are greater than the
+// newest one: they are left from before the ids began again. The second pass reads
+// all, and so meets whoever was forked since. The newest id shows that the ids have not
+// begun again meanwhile.
 func All(f func(Task) (more bool, err error)) (sure bool, err error) {
 	if !mntns.MayLookAtAll() {
 		_ = Each(f)

@@ -33,8 +33,8 @@ type hint struct{ Is mntns.Identity }
 // ErrBusy says that the turn is still another session's.
 var ErrBusy = errors.New("another session of the user is being opened or closed, and does not come to an end")
 
-// Turn waits for the user's turn, until a time at most: whoever has started the
-// program whose turn it is can have stopped it.
+// Turn waits for the user's turn, and gives up at the time until: the user may have
+// stopped the program that has the turn.
 func (s Store) Turn(uid uint32, until time.Time) (*User, error) {
 	u := &User{store: s, name: userName(uid)}
 	for {

@@ -327,8 +327,8 @@ func beforeBlock(data []byte, number int) int {
 	return number
 }
 
-// putBehind puts a line behind a physical one; behind line 0 it is the first. A
-// last line without an end stays one: remove finds it so.
+// putBehind puts a line behind the physical line of that number; 0: before the first.
+// If the last line has no end, the new last line has none either, as remove expects.
 func putBehind(data []byte, number int, text string) []byte {
 	all := bytes.SplitAfter(data, []byte("\n"))
 	head, tail := bytes.Join(all[:number], nil), bytes.Join(all[number:], nil)
