@@ -13,8 +13,8 @@ import (
 	"pam_polyinst/cmd/polyinst/internal/modulelog"
 )
 
-// logFiles are where distributions keep what login programs log, where the journal
-// has it not.
+// logFiles are where distributions keep what login programs log, if the journal does
+// not have it.
 var logFiles = []string{"/var/log/auth.log", "/var/log/secure", "/var/log/messages"}
 
 // logTail is how much of the end of a log file is read.

@@ -209,8 +209,8 @@ func digestOf(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// save writes the note, or removes all that is kept where there is nothing to
-// note. Copies that the note does not name go with it.
+// save writes the note, and removes the copies that it does not name. If there is
+// nothing to note, it removes all that is kept.
 func (k *keeper) save() error {
 	empty := len(k.note.Files) == 0 && k.note.Begun == nil
 	dir, err := kept()

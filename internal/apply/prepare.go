@@ -14,10 +14,10 @@ import (
 	"pam_polyinst/internal/observe"
 )
 
-// PrepareParent makes an instance parent of the polydir, root's with the mode that
-// it says, and the directories above it where they are missing. One that exists is
-// looked at and left as it is. parent_in_unsafe_dir permits a directory where users
-// can create names, in which only a parent that exists already counts.
+// PrepareParent makes an instance parent of the polydir, root's with the mode that p
+// says, and the directories above it that are missing. It looks at a parent that
+// exists and leaves it as it is. It makes none where users can create names, also with
+// parent_in_unsafe_dir, which permits only a parent that exists already.
 func PrepareParent(path string, p *config.Polydir) (made bool, err error) {
 	for i := 1; i <= len(path); i++ {
 		if i < len(path) && path[i] != '/' {

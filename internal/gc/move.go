@@ -165,8 +165,8 @@ func errOpening(parent dirfd.Dir, name string) error {
 	return fmt.Errorf("%s/%s: a session is being opened with it: once more", parent.Path(), name)
 }
 
-// notUsed is an error where a session uses an instance, or where that cannot be
-// told. Its lock is held, so that none comes to use it.
+// notUsed is an error if a session uses an instance, or if that cannot be found out.
+// The caller holds the lock, so that no session begins to.
 func notUsed(parent dirfd.Dir, name string) error {
 	path := parent.Path() + "/" + name
 	at, err := mntns.LocationOf(parent)

@@ -14,9 +14,9 @@ type Guard struct {
 	name  string
 }
 
-// Hold takes the exclusive lock of an instance without waiting; nil if an
-// opener holds it. Where there is no lock there is no opener: that is the
-// first thing which it makes.
+// Hold takes the exclusive lock of an instance without waiting; nil if an opener
+// holds it. An opener makes the lock before anything else, so without a lock there is
+// no opener.
 func Hold(parent dirfd.Dir, name string) (*Guard, error) {
 	st, err := parent.Stat()
 	if err != nil {

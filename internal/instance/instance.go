@@ -10,10 +10,10 @@
 //	<parent>/.lock/.lock.project.N  project N is taken
 //
 // internal/core/layout has the names. The lock's owner and mode say for whom the
-// instance is and how far it is (State), its time of modification when it was last
-// opened, and its project, where it has one, which the instance has.
-// Sessions share a lock (Opening); gc, and root's tools that move an instance,
-// hold it alone and never wait for it (Guard).
+// instance is and how far it is (State); its time of modification says when the
+// instance was last opened; its project, if it has one, is the instance's. Sessions
+// share a lock (Opening). gc, and root's tools that move an instance, hold it alone and
+// never wait for it (Guard).
 package instance
 
 import (
@@ -50,8 +50,8 @@ type Locks struct {
 	Label string // SELinux: what new locks are labelled with; empty: the kernel decides
 }
 
-// OpenLocks opens the directory of a parent's locks. It is an error of
-// dirfd.IsNotExist where there is none, and another one where it is not root's.
+// OpenLocks opens the directory of a parent's locks. If there is none, the error is
+// one of dirfd.IsNotExist; if the directory is not root's, it is another one.
 func OpenLocks(parent dirfd.Dir) (Locks, error) {
 	dir, err := parent.LookupHere(layout.LockDir)
 	if err != nil {

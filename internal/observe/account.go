@@ -35,9 +35,9 @@ func Account(typed, service string, groups []string) (plan.Subject, *plan.Refusa
 	return s, nil
 }
 
-// memberships looks the groups up. What fails is noted as unknown: it refuses
-// only where nothing else decides. That the user is not in a group is known only
-// where every source of memberships has answered (I-13).
+// memberships looks the groups up. It notes a lookup that fails as unknown, which
+// refuses the session only if nothing else decides. That the user is not in a group is
+// known only if every source of memberships has answered (I-13).
 func memberships(s *plan.Subject, u *user.User, groups []string) {
 	s.Groups = map[string]plan.Membership{}
 	if len(groups) == 0 {

@@ -43,12 +43,11 @@ type Files struct {
 // All are the main file and the drop-ins.
 func (f Files) All() []config.Source { return append([]config.Source{f.Main}, f.Dropins...) }
 
-// ConfigFiles reads the configuration: the main file conf, or where that is
-// empty the one in /etc or else the vendor's, and the drop-ins in order of
-// base name, where one in /etc replaces the vendor's of the same
-// name. With trusted, a file that others than root could change, or the way to
-// it, is an error; the main file then still has its name and, if that is not at
-// fault itself, its text.
+// ConfigFiles reads the configuration: the main file and the drop-ins in the order of
+// their base names. If conf is empty, the main file is the one in /etc, or else the
+// vendor's; a drop-in in /etc replaces the vendor's of the same name. With trusted it
+// is an error if others than root could change a file, or the way to it; the main file
+// then still has its name and, unless it is itself at fault, its text.
 func ConfigFiles(conf string, trusted bool) (Files, error) {
 	main := conf
 	if conf == "" {

@@ -70,10 +70,9 @@ type place struct {
 	own    *record.Record // of the namespace that the host is in, if it is ours
 }
 
-// findPlace notes where the host is: its working directory, its root, its
-// namespace and what we know of that. Nothing is changed but where this process
-// stands, in between. What cannot be told in a chroot without CAP_SYS_CHROOT is
-// left open.
+// findPlace notes where the host is: its working directory, its root, its namespace
+// and what we know of that. It changes only where this process stands, and only in
+// between. In a chroot without CAP_SYS_CHROOT it leaves open what it cannot find out.
 func (c *call) findPlace() *plan.Refusal {
 	var err error
 	c.cwd = apply.LookAtCwd()
@@ -151,9 +150,8 @@ func (c *call) readRecord() *plan.Refusal {
 	return nil
 }
 
-// unrecorded judges records that cannot be read or written. Where SELinux
-// denies that to this program, a session is none the less possible: what is
-// lost is told.
+// unrecorded judges records that cannot be read or written. If SELinux denies them to
+// this program, a session is possible without them, and the log says what is lost.
 func (c *call) unrecorded(err error) *plan.Refusal {
 	// asked now: the mode may have changed since the session's context was read
 	if !dirfd.IsDenied(err) || !observe.SELinuxActive() {

@@ -29,8 +29,8 @@ type Host interface {
 	// Mounted hands over a mount that will be attached in the host's own
 	// namespace, which takes it off if this process ends without an answer.
 	Mounted(dirfd.Dir) error
-	// Elsewhere hands over where the host is to stand should it not be able to
-	// enter its working directory.
+	// Elsewhere hands over the directory in which the host stands if it cannot enter
+	// its working directory.
 	Elsewhere(dirfd.Dir)
 	// Retake puts this process in order again, whose effective uid was a user's.
 	Retake()

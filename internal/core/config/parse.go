@@ -248,9 +248,9 @@ func sentence(message string) string {
 	return message
 }
 
-// checkDuplicates refuses a polydir that is there twice. Two may share a path
-// where no service can meet both, or where one has an only list: whether a
-// user is in both is known when they come.
+// checkDuplicates refuses a polydir that is there twice. Two may share a path if no
+// service can meet both, or if one has an only list: then it is known only when a user
+// comes whether both apply.
 func checkDuplicates(polydirs []Polydir) Problems {
 	var problems Problems
 	for i := range polydirs {

@@ -7,14 +7,13 @@ import (
 	"unicode/utf8"
 )
 
-// The TOML library tells values but not where they stand. The scanner below
-// walks over a text that the library has accepted and notes the offset of each
-// key, table header and array element. It trusts the library for the syntax,
-// so where it is unsure it moves on: the worst outcome is the position of the
-// table that has a key.
+// The TOML library has values but not their positions. The scanner below walks over a
+// text that the library has accepted and notes the offset of each key, table header and
+// array element. The syntax is the library's concern: if the scanner is unsure, it
+// moves on, and at worst a key gets the position of its table.
 //
-// It looks for one thing that the library lets pass: a key that is given twice
-// where the first time made a table (tmpfs.size = "1G", then tmpfs = "x").
+// It looks for one thing that the library lets pass: a key that is given twice, and
+// was a table the first time (tmpfs.size = "1G", then tmpfs = "x").
 
 // nodeKind says what made a node, which decides whether it may be met again.
 type nodeKind int

@@ -35,10 +35,10 @@ func RescueOf(main Source) *UserList {
 	return &n.Rescue
 }
 
-// intact is what stands before the header of the table in which the mistake lies;
-// nil where that is not clear, or where what follows may be about [namespace]. A
-// list or string without an end is met only later: so the first text from the
-// mistake backwards that ends at a header and is TOML counts.
+// intact is what stands before the header of the table in which the mistake lies; nil
+// if that is not clear, or if what follows may be about [namespace]. The parser meets a
+// list or string without an end only later. So intact goes backwards from the mistake,
+// to the first header before which all is TOML.
 func intact(l *lines, p Problem) (map[string]any, *lines) {
 	tries := 16
 	for line := min(p.Pos.Line, len(l.starts)); line >= 1 && tries > 0; line-- {

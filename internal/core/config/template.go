@@ -104,12 +104,11 @@ func (t Template) Uses(name string) bool {
 	return false
 }
 
-// Expand replaces the variables by the values of v; of v, only what the
-// template uses is looked at. It fails where a value would give the result
-// another structure than the template has: User must be one path component
-// other than "." and "..", UID digits, Home an absolute path below "/" without
-// "." and ".." components. It fails, too, where the result is longer than a
-// path can be.
+// Expand replaces the variables by the values of v, and looks only at those that the
+// template uses. It fails if a value would give the result another structure than the
+// template has: User must be one path component other than "." and "..", UID digits,
+// Home an absolute path below "/" without "." and ".." components. It also fails if the
+// result is longer than a path can be.
 func (t Template) Expand(v Vars) (string, error) {
 	list, f := t.pieces()
 	if f != nil {

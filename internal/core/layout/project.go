@@ -15,8 +15,8 @@ const (
 // IsProject reports whether a project may be an instance's.
 func IsProject(id uint32) bool { return ProjectMin <= id && id <= ProjectMax }
 
-// ProjectID is the project that an instance should have, by its path; with a
-// greater try another one, for where that is taken.
+// ProjectID is the project that an instance should have, by its path. If that is
+// taken, a greater try gives another one.
 func ProjectID(path string, try uint32) uint32 {
 	sum := sha256.Sum256([]byte(path))
 	return ProjectMin + (binary.BigEndian.Uint32(sum[:])+try)%(ProjectMax-ProjectMin+1)

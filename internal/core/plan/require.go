@@ -44,9 +44,9 @@ func (s Selection) whyNot(t config.Template, path string) string {
 
 const noPolydir = "the configuration has no such polydir"
 
-// RequireProblem is what keeps a path that require= names from being covered:
-// for all in the sessions of the service, or only for those whom a list leaves
-// out. Both are empty where everybody gets it.
+// RequireProblem says why sessions of the service do not get a path that require=
+// names: all says it of every session, some of those whom a list leaves out. Both are
+// empty if everybody gets it.
 func RequireProblem(c *config.Config, path config.Template, service string) (all, some string) {
 	all = noPolydir
 	if p := impliedShm(c); p != nil && path == shmDir && len(c.Polydirs) > 0 {

@@ -25,10 +25,9 @@ func RescueOf(c *config.Config, args config.Args) Rescue {
 	return rescueOf(false, c.Namespace.Rescue, "rescue in [namespace]", args)
 }
 
-// RescueOfBroken is the rescue from a broken configuration. own is the list of
-// its [namespace] table, nil where that is at fault itself; accepted is that of
-// the configuration of this main file that was accepted last, nil where there is
-// none.
+// RescueOfBroken is the rescue from a broken configuration. own is the list of its
+// [namespace] table, nil if that table is at fault. accepted is the list of the last
+// accepted configuration of this main file, nil if there is none.
 func RescueOfBroken(own, accepted *config.UserList, args config.Args) Rescue {
 	switch {
 	case own != nil:
@@ -67,10 +66,10 @@ func (x Rescue) Names(who Subject) bool {
 	})
 }
 
-// Admits reports whether the user is admitted in spite of the refusal: never
-// where it is the user's own fault. byContext says that a polydir of the user's
-// is, or may be, by level or context: while the security module carries its
-// denials out, an enforced level is no comfort that one can be rescued without.
+// Admits reports whether the user is admitted in spite of the refusal. A user is never
+// admitted if it is their own fault. byContext says that a polydir of the user's is,
+// or may be, by level or context: while the security module carries its denials out,
+// that separates levels, and nobody but root does without it.
 func (x Rescue) Admits(r *Refusal, who Subject, byContext bool, sec Security) bool {
 	switch {
 	case r.Fault == FaultUser || r.Unknown:
@@ -85,9 +84,8 @@ func (x Rescue) Admits(r *Refusal, who Subject, byContext bool, sec Security) bo
 	return x.Names(who)
 }
 
-// Who are those whom Admits admits, in the words of the lists, each with where
-// its list stands; root where it goes without saying. byContext and sec are as
-// for Admits.
+// Who names those whom Admits admits, in the words of the lists, each with the position
+// of its list; root needs no list. byContext and sec are as for Admits.
 func (x Rescue) Who(byContext bool, sec Security) []RescueList {
 	var out []RescueList
 	if x.Broken {

@@ -6,14 +6,13 @@ import (
 	"strings"
 )
 
-// DefaultContext is the context in which a session of seuser begins when a
-// program that runs in the context from starts it: the first that the two files
-// offer for the role and type of from, and that the policy has. userContexts is
-// asked before defaultContexts. The range is the given level; where that is
-// empty, that of from; where from has none, the one in the file.
+// DefaultContext is the context in which a session of seuser begins if a program in
+// the context from starts it: the first one that the files offer for the role and type
+// of from and that the policy has, userContexts before defaultContexts. The range is
+// the given level; without one, the range of from; without that, the one in the file.
 //
-// get_default_context_with_level(3) takes the failsafe context, an
-// administrator's, where nothing is offered. Here that is an error.
+// If the files offer none, get_default_context_with_level(3) takes the failsafe
+// context, which is an administrator's. Here that is an error.
 func DefaultContext(userContexts, defaultContexts []byte, seuser, from, level string, valid func(ctx string) bool) (string, error) {
 	parts := strings.SplitN(from, ":", 4)
 	if len(parts) < 3 {

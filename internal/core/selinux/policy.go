@@ -94,12 +94,12 @@ func (l seuserLine) answer() (seuser, level string, err error) {
 	return seuser, level, nil
 }
 
-// SEUser is the SELinux user of an account, and the range that its sessions
-// begin with, empty where the line has none. A line for the account itself
-// counts before the first one for a group of its, and that before __default__.
+// SEUser is the SELinux user of an account, and the range with which its sessions
+// begin, empty if the line has none. The line for the account counts; without one, the
+// first line for one of its groups; without that, the line __default__.
 //
-// getseuserbyname(3) takes the account's own name where no line applies, and
-// skips a line that is not complete; here both are errors.
+// If no line applies, getseuserbyname(3) takes the account's own name, and it skips a
+// line that is not complete. Here both are errors.
 func SEUser(seusers []byte, linuxUser string, groups []string) (seuser, level string, err error) {
 	var group, fallback *seuserLine
 	for _, l := range seuserLines(seusers) {

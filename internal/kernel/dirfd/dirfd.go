@@ -58,10 +58,9 @@ func (d Dir) Dup() (Dir, error) {
 // Root is the root directory of this process.
 func Root() (Dir, error) { return openPath("/") }
 
-// Cwd tells where this process stands: the path, which is empty where it cannot be
-// told (it was removed, or lies outside the root), and the directory's identity.
-// It opens nothing and asks no filesystem, which may be a user's that hangs
-// (AT_STATX_DONT_SYNC, statx(2)).
+// Cwd says where this process stands: the directory's identity, and its path, which is
+// empty if the directory was removed or lies outside the root. Cwd opens nothing and
+// asks no filesystem (AT_STATX_DONT_SYNC, statx(2)): it may be a user's that hangs.
 func Cwd() (path string, id ID, err error) {
 	var x unix.Statx_t
 	flags := unix.AT_EMPTY_PATH | unix.AT_STATX_DONT_SYNC

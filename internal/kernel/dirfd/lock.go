@@ -47,10 +47,10 @@ func (f File) TryLock(kind LockKind) (bool, error) {
 	return err == nil, pathError("lock", f.path, err)
 }
 
-// LockBy takes the lock, and waits for it until a time at most; false: somebody
-// holds it still. flock(2) itself knows no limit, and whoever holds the lock may be
-// stopped for ever, so that it is tried again and again. One held already is
-// converted; where that fails, it is lost.
+// LockBy takes the lock, and waits for it no longer than until; false: somebody still
+// holds it. flock(2) knows no time limit, and the holder may be stopped for ever, so
+// LockBy tries again and again. A lock that is held already is converted; if that
+// fails, it is lost.
 func (f File) LockBy(kind LockKind, until time.Time) (bool, error) {
 	const longest = 50 * time.Millisecond
 	for pause := time.Millisecond; ; pause = min(2*pause, longest) {

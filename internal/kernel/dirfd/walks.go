@@ -2,15 +2,14 @@ package dirfd
 
 import "golang.org/x/sys/unix"
 
-// Walks are walks that are made one after the other, and of which many begin alike:
-// to the polydirs of a session. A directory on the way is entered once where its name,
-// and itself, are root's alone to change, so that nobody else can have another walk
-// see something else; and of each mount it is asked once what it is. All else is
-// gone to by each walk, as if it were the first.
+// Walks are the walks to the polydirs of a session, one after the other, of which many
+// begin alike. They enter a directory on the way once if only root can change it and
+// its name, because then no later walk could see another one; and they ask once what
+// a mount is. Each walk enters everything else by itself, as if it were the first.
 //
 // They are of one view: they end before this process enters another namespace. What
-// they have handed out ends with them, but for the Dir of a Way. The nil Walks
-// remember nothing.
+// they have handed out ends with them, with the exception of the Dir of a Way. The nil
+// Walks remember nothing.
 type Walks struct {
 	at     stop // the root directory
 	known  map[stepping]entered

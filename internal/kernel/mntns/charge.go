@@ -8,16 +8,16 @@ import (
 )
 
 // chargedTo runs f, which makes namespaces, so that they count as the user's
-// (namespaces(7), /proc/sys/user): the kernel counts them by the effective uid of whoever
-// makes them, and they last as long as the user has a descriptor of them. Root's number is
-// what everybody else's sessions, and services, need. Where that is not permitted f
-// runs as root. While it runs, the user may change how this thread is scheduled, but
-// neither stop nor trace it: they go by the real and saved ids. The change clears
-// what is to be done at the parent's death, and who may look at this process
-// (PR_SET_PDEATHSIG(2const), PR_SET_DUMPABLE(2const)).
+// (namespaces(7), /proc/sys/user). The kernel counts them by the effective uid of the
+// process that makes them, and the user can keep them by a descriptor. If they counted
+// as root's, the number that everybody else's sessions and services need would run out.
+// If the change is not permitted, f runs as root. While f runs, the user may change how
+// this thread is scheduled, but can neither stop nor trace it: the kernel judges that
+// by the real and saved ids. The change clears what happens at the parent's death, and
+// who may look at this process (PR_SET_PDEATHSIG(2const), PR_SET_DUMPABLE(2const)).
 //
-// Only this thread is changed, where libc's functions change all. An error of
-// errNotRoot says that it is not root again.
+// libc's functions would change all threads; this changes only its own. errNotRoot says
+// that the thread has not become root again.
 func chargedTo(uid uint32, f func() error) error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var caps [2]unix.CapUserData

@@ -31,8 +31,8 @@ func InheritedEnds(fd int) Ends {
 // FD is the descriptor, -1 if there is none.
 func (e Ends) FD() int { return e.fd - 1 }
 
-// NewMark makes a mark, which nobody has seen yet: an empty tmpfs of its own, of which
-// nothing can be made or opened. From now on its end is told.
+// NewMark makes a mark: an empty tmpfs, in which nothing can be made or opened, and
+// which nobody has seen yet. From now on Ends tells of its end.
 func (e Ends) NewMark(label string) (Mount, error) {
 	m, err := NewTmpfs(label, []Option{{"mode", "0"}, {"size", "4k"}, {"nr_inodes", "1"}})
 	if err != nil {

@@ -140,9 +140,9 @@ func (h *Host) judgeNamespaces(own map[string]string) error {
 }
 
 // judgeLabels rejects a host of which a security module knows more than of this
-// process: SELinux and Smack label what is made by who makes it, and AppArmor
-// confines programs. Where AppArmor is active, the host is unconfined, as this
-// process is, and has asked for nothing else for its next execve.
+// process. SELinux and Smack label what is made after the process that makes it; there
+// every host is rejected. Under AppArmor the host must be unconfined, as this process
+// is, and must have asked for no profile for its next execve.
 func (h *Host) judgeLabels() error {
 	if smack, err := h.attribute("smack/current"); err != nil || smack != "" {
 		return errors.Join(errors.New("the security module Smack is active"), err)

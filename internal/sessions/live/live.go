@@ -79,13 +79,13 @@ func (n Namespace) Open() (mntns.NS, error) {
 	return mntns.NS{}, fmt.Errorf("mnt:[%d]: no process is in it any more", n.NS)
 }
 
-// Namespaces are our live namespaces, oldest first, if a process is in them,
-// wherever its root is. A record is believed only where the kernel knows the
-// namespace, or, before Linux 6.12, a process is in a namespace of its number whose root
-// is the recorded mount; where mount ids are used again, all polydirs must show
-// their instances instead. A record that cannot be read is told to bad, which may be nil.
+// Namespaces are our live namespaces in which a process is, wherever its root is; the
+// oldest first. A record is believed only if the kernel knows the namespace. Before
+// Linux 6.12 a process must be in a namespace of its number whose root is the recorded
+// mount; if mount ids are used again, all polydirs must show their instances instead.
+// Namespaces tells bad, which may be nil, of a record that it cannot read.
 //
-// It is for reports. Who wants to enter a namespace verifies it from inside.
+// It is for reports. Before a process enters a namespace, it verifies it from inside.
 func Namespaces(store record.Store, bad func(error)) ([]Namespace, error) {
 	records, err := store.List(bad)
 	if err != nil {

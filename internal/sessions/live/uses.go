@@ -230,10 +230,11 @@ func (u *Uses) shown(p mntns.Location) {
 	}
 }
 
-// lookByTasks is for where the namespaces that there are cannot be asked for: each
-// that is known, and each that a task is in, is asked by its id. Before Linux 6.11 it
-// is entered, where all its mounts are seen, whatever the root of the task. One of
-// a user's own making that only a descriptor or a bind mount keeps is missed.
+// lookByTasks is for kernels that do not say which namespaces there are. It asks each
+// namespace that is recorded, and each that a task is in, by its id. Before Linux 6.11
+// it enters them, because inside all mounts are seen, whatever the root of the task. It
+// misses a namespace of a user's own making that only a descriptor or a bind mount
+// keeps.
 func (u *Uses) lookByTasks(after uint64) error {
 	seen := map[mntns.ID]bool{}
 	if u.Known != nil {

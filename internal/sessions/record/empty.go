@@ -7,11 +7,10 @@ import (
 	"pam_polyinst/internal/kernel/dirfd"
 )
 
-// EmptyDir is where a session stands that can stand nowhere else: an empty
-// directory of root's that nobody else can write, made where it is missing, and
-// seen in the view that this process is in. Nobody but root gets there by name.
-// Root can write there: what is not empty any more is left as it is, and another
-// one replaces it.
+// EmptyDir is where a session stands that can stand nowhere else: an empty directory
+// that only root can write and reach by name, in the view that this process is in. It
+// is made if it is missing. If root has put something into it, it is left as it is, and
+// another one replaces it.
 func EmptyDir() (dirfd.Dir, error) { return empty(emptyName, emptyMode, false) }
 
 // Nothing is what stands at the path of something hidden, in all sessions the

@@ -6,9 +6,9 @@ import (
 	"pam_polyinst/internal/kernel/dirfd"
 )
 
-// Possible tells why there can be no records: what Open and Write say, but nothing
-// is made. Records of ended namespaces give way where there is no room, as
-// a session that is opened lets them.
+// Possible says why there can be no records, as Open and Write would, and makes
+// nothing. If there is no room, it removes records of ended namespaces, as a session
+// that is opened does.
 func Possible() error {
 	way, err := openRunDir()
 	if err != nil {

@@ -2,12 +2,11 @@
 // pam_namespace, into ours, and its PAM lines too. It is pure: bytes and facts
 // about the machine in, text and remarks out.
 //
-// pam_namespace's language is described in namespace.conf(5) and pam_namespace(8) of
-// Linux-PAM; where its code does something else, the code counts, because the
-// point is that a host goes on as it was. What cannot be said in our language,
-// or was so probably a slip that the administrator should decide, is refused:
-// then the text does not load, so that nobody is left without instances by a
-// file that was only half converted.
+// namespace.conf(5) and pam_namespace(8) of Linux-PAM describe that language. If its
+// code does something else, the code counts, because a host is to go on as it was.
+// Convert refuses what our language cannot say, and what was probably a slip, for the
+// administrator to decide: the text then does not load, so that a file that is only
+// half converted leaves nobody without instances.
 package convert
 
 import (
