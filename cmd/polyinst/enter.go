@@ -15,7 +15,6 @@ import (
 	"pam_polyinst/cmd/polyinst/internal/program"
 	"pam_polyinst/internal/apply"
 	"pam_polyinst/internal/core/plan"
-	"pam_polyinst/internal/kernel/dirfd"
 	"pam_polyinst/internal/kernel/mntns"
 	"pam_polyinst/internal/kernel/nss"
 	"pam_polyinst/internal/sessions/live"
@@ -263,18 +262,13 @@ func host(command []string) error {
 	return become(command, "root in the host's view")
 }
 
-// recordOf is the record of the namespace that this process is in.
-func recordOf(store record.Store, own mntns.ID) (*record.Record, error) {
-	root, err := dirfd.Root()
+// recordHere is the record of the namespace that this process is in.
+func recordHere(store record.Store) (*record.Record, error) {
+	own, err := mntns.OwnIdentity()
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
-	st, err := root.Stat()
-	if err != nil {
-		return nil, err
-	}
-	return store.Of(mntns.Identify(own, st))
+	return store.Of(own)
 }
 
 // leave goes from a namespace into that of process 1.
@@ -290,7 +284,7 @@ func leave(ns mntns.NS, own mntns.ID) error {
 	if err != nil {
 		return err
 	}
-	r, err := recordOf(store, own)
+	r, err := recordHere(store)
 	store.Close()
 	if err != nil {
 		return err

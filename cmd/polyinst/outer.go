@@ -66,7 +66,7 @@ func outerHere() (*outerView, error) {
 		return nil, fmt.Errorf("the records of sessions: %w", err)
 	}
 	defer store.Close()
-	r, err := recordOf(store, own)
+	r, err := recordHere(store)
 	if err != nil || r == nil {
 		return &outerView{away: true}, err
 	}

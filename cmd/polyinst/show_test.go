@@ -29,6 +29,17 @@ import (
 // others.
 func printed(t *testing.T, f func()) string {
 	t.Helper()
+	return printedOrLost(t, func() {
+		f()
+		if err := stdout.finish(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// printedOrLost is printed for what closes standard output itself.
+func printedOrLost(t *testing.T, f func()) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "out")
 	file, err := os.Create(path)
 	if err != nil {
@@ -38,9 +49,6 @@ func printed(t *testing.T, f func()) string {
 	stdout = &output{file: file}
 	defer func() { stdout = before }()
 	f()
-	if err := stdout.finish(); err != nil {
-		t.Fatal(err)
-	}
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -539,25 +547,6 @@ func TestUsage(t *testing.T) {
 			t.Errorf("polyinst %s: %d, %q, and %d bytes of output, want %d, %q", command, status, got, len(out), want.status, want.says)
 		}
 	}
-}
-
-// printedOrLost is printed for what closes standard output itself.
-func printedOrLost(t *testing.T, f func()) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "out")
-	file, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before := stdout
-	stdout = &output{file: file}
-	defer func() { stdout = before }()
-	f()
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(raw)
 }
 
 // Each command's help fits 80 columns and 24 lines.

@@ -98,15 +98,12 @@ func (k *keeper) open(wait bool) error {
 	if err != nil {
 		return err
 	}
-	way, err := dirfd.Walk(pamDir, nil)
+	way, err := dirfd.WalkTo(pamDir)
 	if err != nil {
 		return err
 	}
 	k.pam, way.Dir = way.Dir, dirfd.Dir{}
 	defer way.Close()
-	if way.Missing {
-		return dirfd.NotExist(pamDir)
-	}
 	if way.Exposure.Exposed() {
 		dir, reason := way.Exposure.Where()
 		return fmt.Errorf("%s: %s is %s: only root may write there", pamDir, dir, reason)
@@ -125,14 +122,11 @@ func (k *keeper) close() {
 
 // openLock opens a lock that only root can open: whoever can open one can hold it.
 func openLock(name string) (dirfd.File, error) {
-	way, err := dirfd.Walk("/run", nil)
+	way, err := dirfd.WalkTo("/run")
 	if err != nil {
 		return dirfd.File{}, err
 	}
 	defer way.Close()
-	if way.Missing {
-		return dirfd.File{}, dirfd.NotExist("/run")
-	}
 	if err := dirfd.Trusted(way, way.Stat); err != nil {
 		return dirfd.File{}, err
 	}
@@ -145,14 +139,11 @@ func openLock(name string) (dirfd.File, error) {
 // kept opens the directory of what is kept; there may be none.
 func kept() (dirfd.Dir, error) {
 	path := observe.StateDir + "/" + keptDir
-	way, err := dirfd.Walk(path, nil)
+	way, err := dirfd.WalkTo(path)
 	if err != nil {
 		return dirfd.Dir{}, err
 	}
 	defer way.Close()
-	if way.Missing {
-		return dirfd.Dir{}, dirfd.NotExist(path)
-	}
 	if err := dirfd.Trusted(way, way.Stat); err != nil {
 		return dirfd.Dir{}, err
 	}

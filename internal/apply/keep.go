@@ -262,14 +262,11 @@ var KeptByX = []string{".X11-unix", ".ICE-unix", ".XIM-unix", ".font-unix"}
 // PrepareKept makes one of KeptByX in the public directory, root's with mode
 // 1777. What is there already is only judged, as the module does it.
 func PrepareKept(polydir, name string) (made bool, err error) {
-	way, err := dirfd.Walk(polydir, nil)
+	way, err := dirfd.WalkTo(polydir)
 	if err != nil {
 		return false, err
 	}
 	defer way.Close()
-	if way.Missing {
-		return false, dirfd.NotExist(polydir)
-	}
 	err = way.Dir.MkdirExact(name, 0o1777)
 	if err == nil || !dirfd.IsExist(err) {
 		return err == nil, err

@@ -86,22 +86,16 @@ func CheckParent(path string, p *config.Polydir) error {
 // Repair gives an existing instance the owner, group, mode and label that a new
 // one would have: those of its polydir, or the context in its name. What is no directory is not touched.
 func Repair(rule plan.Rule, name string) error {
-	polydir, err := dirfd.Walk(rule.Path, nil)
+	polydir, err := dirfd.WalkTo(rule.Path)
 	if err != nil {
 		return err
 	}
 	defer polydir.Close()
-	if polydir.Missing {
-		return dirfd.NotExist(rule.Path)
-	}
-	parent, err := dirfd.Walk(rule.Parent, nil)
+	parent, err := dirfd.WalkTo(rule.Parent)
 	if err != nil {
 		return err
 	}
 	defer parent.Close()
-	if parent.Missing {
-		return dirfd.NotExist(rule.Parent)
-	}
 	if strings.ContainsRune(name, '/') {
 		return fmt.Errorf("%q is no name of an instance", name)
 	}
@@ -162,14 +156,11 @@ func KeepState(dir, name string, content []byte) error {
 	if _, err := PrepareParent(dir, &config.Polydir{ParentMode: 0o755, ParentModeAny: true}); err != nil {
 		return fmt.Errorf("%s: %w", dir, err)
 	}
-	way, err := dirfd.Walk(dir, nil)
+	way, err := dirfd.WalkTo(dir)
 	if err != nil {
 		return err
 	}
 	defer way.Close()
-	if way.Missing {
-		return dirfd.NotExist(dir)
-	}
 	if err := dirfd.Trusted(way, way.Stat); err != nil {
 		return err
 	}

@@ -49,14 +49,11 @@ func (i Instance) Path() string { return i.Parent + "/" + i.Name }
 
 // Usage sums up what the instance takes on the disk.
 func (i Instance) Usage(progress func()) (dirfd.Usage, error) {
-	way, err := dirfd.Walk(i.Parent, nil)
+	way, err := dirfd.WalkTo(i.Parent)
 	if err != nil {
 		return dirfd.Usage{}, err
 	}
 	defer way.Close()
-	if way.Missing {
-		return dirfd.Usage{}, dirfd.NotExist(i.Parent)
-	}
 	dir, err := way.Dir.LookupHere(i.Name)
 	if err != nil {
 		return dirfd.Usage{}, err

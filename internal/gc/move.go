@@ -97,10 +97,10 @@ func (h *moving) release() {
 func (m Move) take() (*moving, error) {
 	h := &moving{}
 	var err error
-	if h.from, err = wayTo(m.From.Path); err != nil {
+	if h.from, err = dirfd.WalkTo(m.From.Path); err != nil {
 		return h, err
 	}
-	if h.to, err = wayTo(m.To.Path); err != nil {
+	if h.to, err = dirfd.WalkTo(m.To.Path); err != nil {
 		return h, err
 	}
 	if h.old, err = holdFor(h.from.Dir, m.source()); err != nil {
@@ -134,22 +134,13 @@ func (m Move) take() (*moving, error) {
 
 // RecordedUID is the account for which an instance was made, if that is recorded.
 func RecordedUID(parent, name string) (uid uint32, recorded bool, err error) {
-	way, err := wayTo(parent)
+	way, err := dirfd.WalkTo(parent)
 	if err != nil {
 		return 0, false, err
 	}
 	defer way.Close()
 	uid, recorded = instance.UID(way.Dir, name)
 	return uid, recorded, nil
-}
-
-func wayTo(path string) (dirfd.Way, error) {
-	way, err := dirfd.Walk(path, nil)
-	if err == nil && way.Missing {
-		way.Close()
-		return dirfd.Way{}, dirfd.NotExist(path)
-	}
-	return way, err
 }
 
 // holdFor is instance.Hold, and an error where a session is being opened.
@@ -216,7 +207,7 @@ func (h *moving) newLock(name string) error {
 // run that was cut short can be repeated. progress, which may be nil, is told of
 // every entry.
 func Adopt(p Parent, name string, from, to uint32, progress func()) error {
-	way, err := wayTo(p.Path)
+	way, err := dirfd.WalkTo(p.Path)
 	if err != nil {
 		return err
 	}

@@ -142,13 +142,9 @@ func fromHostView(ever uint64, number mntns.ID, store record.Store) bool {
 
 // whereabouts is where an instance lies.
 func whereabouts(parent, name string) (dirfd.Way, mntns.Location, error) {
-	way, err := dirfd.Walk(parent, nil)
+	way, err := dirfd.WalkTo(parent)
 	if err != nil {
 		return way, mntns.Location{}, err
-	}
-	if way.Missing {
-		way.Close()
-		return way, mntns.Location{}, dirfd.NotExist(parent)
 	}
 	location, err := mntns.LocationOf(way.Dir)
 	if err != nil {

@@ -87,12 +87,7 @@ func (c *call) findPlace() *plan.Refusal {
 	if c.rooted = err == nil; !c.rooted && !dirfd.IsDenied(err) {
 		return hostFault(err) // not a right that is missing: another way would not do better
 	}
-	root, err := dirfd.Root()
-	if err != nil {
-		return hostFault(err)
-	}
-	defer root.Close()
-	after, err := root.Stat()
+	after, err := dirfd.RootStat()
 	if err != nil {
 		return hostFault(err)
 	}
@@ -222,19 +217,4 @@ func (c *call) builtFrom() mntns.ID {
 		return c.req.HostNS
 	}
 	return c.ns
-}
-
-// identity is that of the namespace that this process is in, at its root.
-func identity() (mntns.Identity, error) {
-	root, err := dirfd.Root()
-	if err != nil {
-		return mntns.Identity{}, err
-	}
-	defer root.Close()
-	st, err := root.Stat()
-	if err != nil {
-		return mntns.Identity{}, err
-	}
-	id, err := mntns.OwnID()
-	return mntns.Identify(id, st), err
 }

@@ -15,7 +15,7 @@ func (b *building) record(origin mntns.ID) *plan.Refusal {
 	b.rec.HostPrivate = b.private
 	b.rec.Identity = b.here // built in place, perhaps below a chroot
 	if !b.req.InPlace {
-		b.rec.Identity, err = identity()
+		b.rec.Identity, err = mntns.OwnIdentity()
 	}
 	if err == nil {
 		b.rec.Private, err = mntns.OwnIDs(b.private.Kinds())

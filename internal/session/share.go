@@ -44,7 +44,7 @@ func (c *call) share(origin mntns.ID) *plan.Refusal {
 	if !c.store.IsOpen() {
 		return hostFault(errors.New("scope = \"user\" wants the records of sessions, which SELinux denies this program: the policy module in dist/selinux permits them"))
 	}
-	base, err := identity() // the view that it is built from is the one that this process is in by now
+	base, err := mntns.OwnIdentity() // the view that it is built from is the one that this process is in by now
 	if err != nil {
 		return hostFault(err)
 	}
@@ -206,14 +206,11 @@ func touch(p record.Polydir) error {
 	if p.Parent == "" {
 		return nil
 	}
-	way, err := dirfd.Walk(p.Parent, nil)
+	way, err := dirfd.WalkTo(p.Parent)
 	if err != nil {
 		return err
 	}
 	defer way.Close()
-	if way.Missing {
-		return dirfd.NotExist(p.Parent)
-	}
 	return instance.Touch(way.Dir, p.Name)
 }
 

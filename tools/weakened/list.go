@@ -374,7 +374,7 @@ var weakenings = []weakening{
 	},
 	{
 		name: "polyinst edit: a lock that no user can open", holds: "I-18", file: "cmd/polyinst/stackfile.go",
-		check: "way, err := dirfd.Walk(\"/run\", nil)", instead: "way, err := dirfd.Walk(observe.ConfigDir, nil)",
+		check: "way, err := dirfd.WalkTo(\"/run\")", instead: "way, err := dirfd.WalkTo(observe.ConfigDir)",
 		tests: "TestEditWhileAUserHoldsALock",
 	},
 	{

@@ -218,17 +218,7 @@ var procFields = []field[Proc]{
 			p.HidePID = HidePID(w)
 		}
 	}},
-	{"gid", func(p *Proc, v value) {
-		s, ok := v.text(`gid = "proc"`)
-		if !ok {
-			return
-		}
-		if f := plainName(s); f != nil {
-			v.refuse(f)
-			return
-		}
-		p.Group = s
-	}},
+	{"gid", func(p *Proc, v value) { v.checked(&p.Group, `gid = "proc"`, plainName) }},
 }
 
 // parseSource reads what method "bind" shows.

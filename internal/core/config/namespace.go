@@ -158,16 +158,9 @@ func parseNetns(s string) (Template, *fault) {
 }
 
 func (v value) duration(to *time.Duration, least time.Duration) {
-	s, ok := v.text(fmt.Sprintf("%s = %q", v.bareKey(), short(*to)))
-	if !ok {
-		return
-	}
-	d, f := parseDuration(s, least, maxTimeout)
-	if f != nil {
-		v.refuse(f)
-		return
-	}
-	*to = d
+	parsed(v, to, fmt.Sprintf("%s = %q", v.bareKey(), short(*to)), func(s string) (time.Duration, *fault) {
+		return parseDuration(s, least, maxTimeout)
+	})
 }
 
 // readNamespace reads the [namespace] table of the main file.

@@ -80,17 +80,7 @@ var polydirFields = []field[Polydir]{
 		}
 	}},
 	{"hash_names", func(p *Polydir, v value) { v.boolean(&p.HashNames) }},
-	{"init", func(p *Polydir, v value) {
-		s, ok := v.text(`init = "home.init"`)
-		if !ok {
-			return
-		}
-		if f := parseInit(s); f != nil {
-			v.refuse(f)
-			return
-		}
-		p.Init = s
-	}},
+	{"init", func(p *Polydir, v value) { v.checked(&p.Init, `init = "home.init"`, parseInit) }},
 	{"init_when", func(p *Polydir, v value) {
 		if w, ok := v.oneOf([]string{"new", "always"}); ok {
 			p.InitWhen = InitWhen(w)
@@ -158,18 +148,29 @@ func readTmpfsSize(t *Tmpfs, v value) {
 	}
 }
 
-// template reads a string with variables through parse.
-func (v value) template(to *Template, example string, parse func(string) (Template, *fault)) {
+// parsed reads a string through parse.
+func parsed[T any](v value, to *T, example string, parse func(string) (T, *fault)) bool {
 	s, ok := v.text(example)
 	if !ok {
-		return
+		return false
 	}
-	t, f := parse(s)
+	got, f := parse(s)
 	if f != nil {
 		v.refuse(f)
-		return
+		return false
 	}
-	*to = t
+	*to = got
+	return true
+}
+
+// template reads a string with variables through parse.
+func (v value) template(to *Template, example string, parse func(string) (Template, *fault)) {
+	parsed(v, to, example, parse)
+}
+
+// checked reads a string that check accepts.
+func (v value) checked(to *string, example string, check func(string) *fault) {
+	parsed(v, to, example, func(s string) (string, *fault) { return s, check(s) })
 }
 
 // parseOwner reads the name of an account or group, which may hold $USER.
@@ -193,17 +194,7 @@ func parseOwner(s string) (Template, *fault) {
 }
 
 func (v value) mode(to *uint32, example string) bool {
-	s, ok := v.text(example)
-	if !ok {
-		return false
-	}
-	mode, f := parseMode(s)
-	if f != nil {
-		v.refuse(f)
-		return false
-	}
-	*to = mode
-	return true
+	return parsed(v, to, example, parseMode)
 }
 
 // size reads a string such as "1G" or an integer of bytes.

@@ -58,6 +58,16 @@ func (d Dir) Dup() (Dir, error) {
 // Root is the root directory of this process.
 func Root() (Dir, error) { return openPath("/") }
 
+// RootStat is what the root directory of this process is now.
+func RootStat() (Stat, error) {
+	root, err := Root()
+	if err != nil {
+		return Stat{}, err
+	}
+	defer root.Close()
+	return root.Stat()
+}
+
 // Cwd says where this process stands: the directory's identity, and its path, which is
 // empty if the directory was removed or lies outside the root. Cwd opens nothing and
 // asks no filesystem (AT_STATX_DONT_SYNC, statx(2)): it may be a user's that hangs.

@@ -122,6 +122,16 @@ var ErrNotYet = errors.New("not there yet")
 // there, and where a view was entered.
 func Walk(path string, view View) (Way, error) { return (*Walks)(nil).WalkFor(NoUID, path, view) }
 
+// WalkTo is Walk to a directory that must be there: an error of IsNotExist if not.
+func WalkTo(path string) (Way, error) {
+	way, err := Walk(path, nil)
+	if err == nil && way.Missing {
+		way.Close()
+		return Way{}, NotExist(path)
+	}
+	return way, err
+}
+
 // WalkFor is Walk on behalf of a user: what they have mounted themselves is
 // entered, as a directory of theirs, and may keep nobody waiting but them.
 func WalkFor(uid uint32, path string, view View) (Way, error) {

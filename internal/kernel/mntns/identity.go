@@ -32,6 +32,17 @@ func Identify(id ID, root dirfd.Stat) Identity {
 	return i
 }
 
+// OwnIdentity is the identity of the mount namespace that this process is in, for a
+// process whose root directory is the namespace's.
+func OwnIdentity() (Identity, error) {
+	root, err := dirfd.RootStat()
+	if err != nil {
+		return Identity{}, err
+	}
+	id, err := OwnID()
+	return Identify(id, root), err
+}
+
 // Same reports whether two identities are of one namespace. sure is false where
 // all that they have in common is used again: then something else must agree.
 func (i Identity) Same(other Identity) (same, sure bool) {
@@ -89,12 +100,7 @@ func mayAsk() bool {
 	if err != nil || !caps.SysAdmin {
 		return false
 	}
-	root, err := dirfd.Root()
-	if err != nil {
-		return false
-	}
-	defer root.Close()
-	st, err := root.Stat()
+	st, err := dirfd.RootStat()
 	if err != nil || !st.MountUnique {
 		return false
 	}

@@ -235,8 +235,8 @@ func TestEachMountIsMountinfo(t *testing.T) {
 	}
 }
 
-// A directory's place is what a mount of it shows.
-func TestPlaceOf(t *testing.T) {
+// A directory's location is what a mount of it shows.
+func TestLocationOf(t *testing.T) {
 	dir := nstest.Dir(t)
 	nstest.Tree(t, dir, "d 755 0 a", "d 755 0 b", "d 755 0 c")
 	if err := os.Mkdir(dir+"/a/par\tent", 0o755); err != nil {

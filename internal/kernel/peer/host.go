@@ -171,12 +171,7 @@ func (h *Host) Enter() error {
 	if err := h.ns.Enter(); err != nil {
 		return err
 	}
-	root, err := dirfd.Root()
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	here, err1 := root.Stat()
+	here, err1 := dirfd.RootStat()
 	theirs, err2 := h.root.Stat()
 	if err := errors.Join(err1, err2); err != nil {
 		return err

@@ -109,12 +109,7 @@ func unlabelled() error {
 
 // rootDirectory is the identity of the root directory.
 func rootDirectory() (string, error) {
-	root, err := dirfd.Root()
-	if err != nil {
-		return "", err
-	}
-	defer root.Close()
-	st, err := root.Stat()
+	st, err := dirfd.RootStat()
 	return fmt.Sprintf("%v on mount %d", st.ID, st.MountID), err
 }
 

@@ -13,12 +13,7 @@ type Landmarks struct{ root, etc dirfd.ID }
 
 // Here are the landmarks of the view that this process is in.
 func Here() (Landmarks, error) {
-	root, err := dirfd.Root()
-	if err != nil {
-		return Landmarks{}, err
-	}
-	defer root.Close()
-	st, err := root.Stat()
+	st, err := dirfd.RootStat()
 	if err != nil {
 		return Landmarks{}, err
 	}
@@ -35,12 +30,7 @@ func Here() (Landmarks, error) {
 // outside, and every polydir is covered by the very mount that was made for it.
 // nil: it is what the record says.
 func (r Record) VerifyInside(outside Landmarks) error {
-	root, err := dirfd.Root()
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	st, err := root.Stat()
+	st, err := dirfd.RootStat()
 	if err != nil {
 		return err
 	}

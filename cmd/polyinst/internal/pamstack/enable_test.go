@@ -12,10 +12,10 @@ import (
 
 const ours = "session required pam_polyinst.so"
 
-// Every file of testdata/place is a directory of PAM stacks in a distribution's
+// Every file of testdata/enable is a directory of PAM stacks in a distribution's
 // manner, the services to be enabled, and what becomes of the files.
-func TestPlace(t *testing.T) {
-	files, _ := filepath.Glob("testdata/place/*.txt")
+func TestEnable(t *testing.T) {
+	files, _ := filepath.Glob("testdata/enable/*.txt")
 	if len(files) < 15 {
 		t.Fatalf("%d files", len(files))
 	}
