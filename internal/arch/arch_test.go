@@ -203,18 +203,27 @@ func TestTheWorkersPath(t *testing.T) {
 	}
 }
 
-func forbidden(t *testing.T, path string) []string {
+// noted goes through a file's code, and is what look notes of it, with the positions.
+func noted(t *testing.T, path string, look func(n ast.Node, note func(ast.Node, string))) (found []string) {
 	t.Helper()
 	files := token.NewFileSet()
 	f, err := parser.ParseFile(files, path, nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var found []string
 	note := func(n ast.Node, what string) {
 		found = append(found, files.Position(n.Pos()).String()+": "+what)
 	}
 	ast.Inspect(f, func(n ast.Node) bool {
+		look(n, note)
+		return true
+	})
+	return found
+}
+
+func forbidden(t *testing.T, path string) []string {
+	t.Helper()
+	return noted(t, path, func(n ast.Node, note func(ast.Node, string)) {
 		switch n := n.(type) {
 		case *ast.GoStmt:
 			note(n, "a go statement")
@@ -230,9 +239,7 @@ func forbidden(t *testing.T, path string) []string {
 				}
 			}
 		}
-		return true
 	})
-	return found
 }
 
 // TestPathsAreWalkedByHandle: outside of the kernel packages nothing of the
@@ -282,21 +289,13 @@ func TestTheCIsSmall(t *testing.T) {
 
 func osCalls(t *testing.T, path string) []string {
 	t.Helper()
-	files := token.NewFileSet()
-	f, err := parser.ParseFile(files, path, nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var found []string
-	ast.Inspect(f, func(n ast.Node) bool {
+	return noted(t, path, func(n ast.Node, note func(ast.Node, string)) {
 		if s, ok := n.(*ast.SelectorExpr); ok {
 			if x, ok := s.X.(*ast.Ident); ok && x.Name == "os" && s.Sel.Name != "Getpid" {
-				found = append(found, files.Position(n.Pos()).String()+": os."+s.Sel.Name)
+				note(n, "os."+s.Sel.Name)
 			}
 		}
-		return true
 	})
-	return found
 }
 
 var (

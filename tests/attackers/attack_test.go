@@ -92,18 +92,10 @@ func TestCreateWhileTheUserSwaps(t *testing.T) {
 		done.Add(3)
 		go kit.Exchange("/home/alice/d/a", "/home/alice/link", stop, &done)
 		go kit.Exchange("/home/alice/d/a", "/home/alice/roots", stop, &done)
-		go func() {
-			defer done.Done()
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-					_ = unix.Rename("/home/alice/d/a", "/home/alice/gone")
-					_ = unix.Rmdir("/home/alice/gone")
-				}
-			}
-		}()
+		go kit.Again(stop, &done, func() {
+			_ = unix.Rename("/home/alice/d/a", "/home/alice/gone")
+			_ = unix.Rmdir("/home/alice/gone")
+		})
 		opened := 0
 		for range 100 {
 			if h.PamHost(kit.Steps("open", "close", "end")...).All("open")[0].RC == 0 {

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"pam_polyinst/tests/host"
+	"pam_polyinst/tests/kit"
 )
 
 func TestMain(m *testing.M) { host.Main(m) }
@@ -141,17 +142,9 @@ func clean(h *host.Host, what, said string) {
 	}
 }
 
-const ownTmp = `
-[[polydir]]
-path            = "/tmp"
-instance_prefix = "/var/lib/polyinst/tmp/"
-method          = "user"
-except          = ["root"]
-`
-
 func install(h *host.Host) {
 	h.Install()
-	h.Config(ownTmp)
+	h.Config(kit.OwnTmp)
 	h.Prepare("/var/lib/polyinst/tmp")
 	h.AddUser("alice")
 }

@@ -144,14 +144,7 @@ func TestPackageLife(t *testing.T) {
 // loggedIn logs alice in by login, and looks at her session by the command.
 func loggedIn(h *host.Host) {
 	h.T.Helper()
-	p := h.OnPty("login")
-	p.Expect("login: ")
-	p.Send("alice\n")
-	p.Expect("Password: ")
-	p.Send(host.Password + "\n")
-	p.Expect(`\$ `)
-	p.Send("echo at=$(" + kit.Place + ")\n")
-	kit.InInstance(h, "login", "alice", p.Expect(`at=(\d+:\d+)`)[1])
+	p := kit.LogIn(h, "alice")
 	h.Match("list", h.MustRun("polyinst", "list"), `(?m)^alice +login +\S+ +session +\d+ +\d+ +\S+ +/tmp +`+kit.Instance("alice")+`$`)
 	h.Match("explain", h.MustRun("polyinst", "explain", "alice", "--service", "login"), `(?m)^cover "/tmp" with existing instance "`+kit.Instance("alice")+`"`)
 	if out := h.MustRun("polyinst", "explain", "alice", "--service", "login"); strings.Contains(out, "NOT ACTIVE") {

@@ -17,13 +17,18 @@ import (
 // Exchange swaps two paths, again and again, until stop is closed: what a user
 // can do in a directory of their own.
 func Exchange(a, b string, stop chan struct{}, done *sync.WaitGroup) {
+	Again(stop, done, func() { _ = unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE) })
+}
+
+// Again does something again and again, until stop is closed.
+func Again(stop chan struct{}, done *sync.WaitGroup, f func()) {
 	defer done.Done()
 	for {
 		select {
 		case <-stop:
 			return
 		default:
-			_ = unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
+			f()
 		}
 	}
 }

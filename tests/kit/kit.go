@@ -30,6 +30,20 @@ except          = ["root"]
 // Place prints which directory a session sees as /tmp.
 const Place = "stat -c %d:%i /tmp"
 
+// LogIn is a session by login on a terminal, with a shell in it; its /tmp is the user's.
+func LogIn(h *host.Host, user string) *host.Process {
+	h.T.Helper()
+	p := h.OnPty("login")
+	p.Expect("login: ")
+	p.Send(user + "\n")
+	p.Expect("Password: ")
+	p.Send(host.Password + "\n")
+	p.Expect(`\$ `)
+	p.Send("echo at=$(" + Place + ")\n")
+	InInstance(h, "login", user, p.Expect(`at=(\d+:\d+)`)[1])
+	return p
+}
+
 // Story runs a story on a host with the module, a configuration, its instance
 // parents, and the PAM line in each of the services.
 func Story(t *testing.T, config string, services []string, tell func(h *host.Host)) {

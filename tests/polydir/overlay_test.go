@@ -135,12 +135,7 @@ func TestOverlayIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			overlays(t, kit.KeptLab, []string{"su", "pamhost"}, func(h *host.Host) {
-				h.MustRun("su", "alice", "-c", "echo precious >"+kit.Lab+"/precious")
-				h.Sh(c.make)
-				tr := h.PamHost(kit.Steps("snapshot:before", "open", "snapshot:after", "end")...)
-				tr.RC("open", host.PAMRefused)
-				h.Unchanged("the refusal", tr.Snapshot("before"), tr.Snapshot("after"))
-				h.WaitLog(c.says)
+				refusedWithChanges(h, c.make, c.says)
 				h.Match("explain", h.Cmd("polyinst", "explain", "alice").String(), c.says)
 				h.Match("check", h.Cmd("polyinst", "check").String(), c.says)
 				h.MustRun("su", "root", "-c", "true")
@@ -148,6 +143,18 @@ func TestOverlayIsRefused(t *testing.T) {
 			})
 		})
 	}
+}
+
+// refusedWithChanges has alice's session refused, who has changes, after what a command of
+// root's has made.
+func refusedWithChanges(h *host.Host, command, says string) {
+	h.T.Helper()
+	h.MustRun("su", "alice", "-c", "echo precious >"+kit.Lab+"/precious")
+	h.Sh(command)
+	tr := h.PamHost(kit.Steps("snapshot:before", "open", "snapshot:after", "end")...)
+	tr.RC("open", host.PAMRefused)
+	h.Unchanged("the refusal", tr.Snapshot("before"), tr.Snapshot("after"))
+	h.WaitLog(says)
 }
 
 // What is wrong with the changes themselves refuses as well; what is made of
@@ -162,12 +169,7 @@ func TestOverlayIsRefusedByTheKernel(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			overlays(t, kit.KeptLab, []string{"su", "pamhost"}, func(h *host.Host) {
-				h.MustRun("su", "alice", "-c", "echo precious >"+kit.Lab+"/precious")
-				h.Sh(c.make)
-				tr := h.PamHost(kit.Steps("snapshot:before", "open", "snapshot:after", "end")...)
-				tr.RC("open", host.PAMRefused)
-				h.Unchanged("the refusal", tr.Snapshot("before"), tr.Snapshot("after"))
-				h.WaitLog(c.says)
+				refusedWithChanges(h, c.make, c.says)
 				if name != "another base" {
 					h.Match("explain", h.Cmd("polyinst", "explain", "alice").String(), c.says)
 					h.Match("check", h.Cmd("polyinst", "check").String(), c.says)
