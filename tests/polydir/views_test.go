@@ -32,7 +32,7 @@ func TestOwnProc(t *testing.T) {
 		out := h.MustRun("su", "alice", "-c", "ps -eo user= | grep -vc ^alice; ps -o comm= -p $$; ls -d /proc/1 2>&1; cat /proc/1/cmdline 2>&1; true")
 		h.Match("in the session", out, `(?s)^0\n(ba|da)?sh\n.*/proc/1'?: No such file.*No such file`)
 		h.Match("of the host", h.MustRun("ps", "-eo", "user=,comm="), `bob +sleep`)
-		h.Match("one's own", h.MustRun("su", "alice", "-c", "sleep 60 & ps -eo comm= | grep sleep; kill %1"), `^sleep`)
+		h.Match("one's own", h.MustRun("su", "alice", "-c", "sleep 60 & for i in $(seq 1000); do ps -eo comm= | grep ^sleep && break; done; kill %1"), `^sleep`)
 		h.Match("top", h.MustRun("su", "alice", "-c", "TERM=dumb top -bn1 | head -4"), `Tasks: +[1-9]`)
 		h.Match("free", h.MustRun("su", "alice", "-c", "free"), `Mem:`)
 		h.Match("strace", h.MustRun("su", "alice", "-c", "strace -f -e trace=execve /bin/true 2>&1"), `execve\("/bin/true"`)
