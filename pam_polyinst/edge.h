@@ -2,6 +2,8 @@
 #ifndef EDGE_H
 #define EDGE_H
 
+#define _GNU_SOURCE /* counts before any header of libc: each file includes this one first */
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -71,40 +73,54 @@ struct answer {
 	char message[MESSAGE_MAX]; /* that came last; a report ends the conversation */
 };
 
-/* host.c */
-int held_here(void);
-struct kept *kept(const struct call *call, bool make);
-bool user_started(const struct call *call);
-void put(struct request *r, const char *key, const char *value);
-int carry_out(const struct call *call, struct answer *a);
+/* A worker that has been asked. */
+struct asked {
+	int sock;  /* the line to it; -1: nobody could be asked */
+	pid_t pid; /* 0: a ready one, which is not our child */
+	bool late; /* the time was up before it had reported */
+	bool sends_sigchld; /* to the host at its end, which is to see none */
+};
+
+/* host.c uses all of these; each other file uses only files below it. */
 
 /* ask.c */
-int64_t now_ms(void);
-bool await(int fd, int64_t deadline);
-bool receive(const struct call *call, int sock, struct answer *a, int64_t *deadline);
-void failed(struct answer *a, const char *what, int error);
-void forget_answer(struct answer *a);
-int ask(const struct call *call, struct request *request, bool in_place, struct answer *a);
+struct asked ask(const struct call *call, struct request *request, bool in_place, struct answer *a);
+void dismiss(const struct call *call, const struct asked *w, struct answer *a, int outcome);
 
 /* ready.c */
-bool send_with(int sock, const void *packet, size_t n, int fd);
 int ask_ready(const struct call *call, const struct request *r, struct answer *a, const char **why);
-
-/* view.c */
-void close_fd(int *fd);
-void leave_place(struct place *p);
-int join(const struct call *call, const struct answer *a);
-int leave_to_build(struct place *before);
-void restore_view(const struct call *call, const struct place *before, const struct answer *a);
-const char *away(const struct call *call);
-void leave_view(const struct call *call);
-void return_to_view(const struct call *call);
 
 /* worker.c; Go calls polyinstDeadline with the deadline that it gives the host */
 void worker(bool open, int sock, pid_t host, struct request *request) __attribute__((noreturn));
 void polyinstDeadline(unsigned ms);
 int polyinstRetake(void);
 
+/* view.c */
+const char *item(const struct call *call, int which);
+bool user_started(const struct call *call);
+struct kept *kept(const struct call *call, bool make);
+void leave_place(struct place *p);
+int join(const struct call *call, const struct answer *a);
+int leave_to_build(struct place *before);
+void restore_view(const struct call *call, const struct place *before, const struct answer *a);
+const char *away(const struct call *call);
+void leave_view(const struct call *call, bool others_open);
+void return_to_view(const struct call *call);
+
+/* line.c */
+void close_fd(int *fd);
+int64_t now_ms(void);
+bool await(int fd, int64_t deadline);
+void put(struct request *r, const char *key, const char *value);
+bool send_with(int sock, const void *packet, size_t n, int fd);
+bool receive(const struct call *call, int sock, struct answer *a, int64_t *deadline);
+void failed(struct answer *a, const char *what, int error);
+void forget_answer(struct answer *a);
+
 #pragma GCC visibility pop
+
+/* main.go; each is called once in a worker, never in a host */
+void polyinstOpen(int socket, char *request, size_t length);
+void polyinstClose(int socket, char *request, size_t length);
 
 #endif

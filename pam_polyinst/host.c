@@ -7,7 +7,8 @@
  * one is trusted, no_answer() that a dead one does not lock root out.
  * docs/DESIGN.md numbers the invariants cited here.
  */
-#define _GNU_SOURCE
+#include "edge.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
@@ -16,57 +17,13 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#include "edge.h"
-
 /* How many sessions this thread has open in views of ours, and whose; a forked
  * child has none. The worker judges what that means. */
 static __thread struct { pid_t pid; int open; char *user; } held;
 
-static const char KEPT[] = "pam_polyinst"; /* the name of PAM data */
-
-static void forget(pam_handle_t *pamh __attribute__((unused)), void *data, int status __attribute__((unused)))
-{
-	struct kept *k = data;
-
-	leave_place(&k->before);
-	leave_place(&k->session);
-	free(k);
-}
-
-/* What is kept; NULL where nothing is, or nothing can be. */
-struct kept *kept(const struct call *call, bool make)
-{
-	const void *data = NULL;
-
-	if (pam_get_data(call->pamh, KEPT, &data) == PAM_SUCCESS && data)
-		return (struct kept *)data;
-	struct kept *k = make ? malloc(sizeof *k) : NULL;
-	if (k)
-		*k = (struct kept){ .before = NOWHERE, .session = NOWHERE };
-	if (k && pam_set_data(call->pamh, KEPT, k, forget) == PAM_SUCCESS)
-		return k;
-	free(k);
-	return NULL;
-}
-
-int held_here(void)
+static int held_here(void)
 {
 	return held.pid == getpid() ? held.open : 0;
-}
-
-static const char *item(const struct call *call, int which)
-{
-	const void *value = NULL;
-
-	return pam_get_item(call->pamh, which, &value) == PAM_SUCCESS && value ? value : "";
-}
-
-/* Reports whether a user's process may have started the host: su has their real
- * uid, sudo and nested ones name who asks. A daemon's share of the machine is
- * the administrator's choice. */
-bool user_started(const struct call *call)
-{
-	return getuid() != 0 || *item(call, PAM_RUSER);
 }
 
 static void count_opened(const struct call *call)
@@ -79,16 +36,6 @@ static void count_opened(const struct call *call)
 	held.open = held_here() + 1;
 	held.pid = getpid();
 	held.user = user;
-}
-
-/* What does not fit makes the request full, and nobody is asked. */
-void put(struct request *r, const char *key, const char *value)
-{
-	const size_t k = strlen(key), v = strlen(value) + 1, room = sizeof r->text - r->length;
-
-	if (k + v <= room)
-		memcpy(mempcpy(r->text + r->length, key, k), value, v);
-	r->length += k + v <= room ? k + v : room;
 }
 
 /* Without stdio, which touches pages that a login would not. */
@@ -163,7 +110,7 @@ static int no_answer(const struct call *call, const char *why)
 }
 
 /* Does what the report asks. Returns an error number if it cannot be done. */
-int carry_out(const struct call *call, struct answer *a)
+static int carry_out(const struct call *call, struct answer *a)
 {
 	if (!a->reported || a->report.code != PAM_SUCCESS)
 		return 0;
@@ -228,7 +175,9 @@ static int converse(const struct call *call, bool in_place, bool *retry)
 	else {
 		sigfillset(&all);
 		pthread_sigmask(SIG_SETMASK, &all, &old);
-		error = ask(call, &request, in_place, &a);
+		const struct asked w = ask(call, &request, in_place, &a);
+		error = carry_out(call, &a);
+		dismiss(call, &w, &a, error);
 		pthread_sigmask(SIG_SETMASK, &old, NULL);
 	}
 	int result = conclude(call, &a, error);
@@ -286,7 +235,7 @@ int pam_sm_close_session(pam_handle_t *pamh, int flags, int argc, const char **a
 	if (geteuid() != 0)
 		return PAM_SUCCESS;
 	if (is_close_line(&call)) {
-		leave_view(&call);
+		leave_view(&call, held_here() > 1);
 		return PAM_IGNORE;
 	}
 	return_to_view(&call);

@@ -1,13 +1,12 @@
 /* The way to a ready worker (`polyinst serve`), which holds the same conversation as
  * a forked one. If anything is not as it must be, the host forks. */
-#define _GNU_SOURCE
+#include "edge.h"
+
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#include "edge.h"
 
 /* The Makefile's; without it no worker is of this build. */
 #define TEXT_OF(x) #x
@@ -24,22 +23,6 @@ static bool way_is_roots(void)
 		if (lstat(way[i], &st) < 0 || st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)))
 			return false;
 	return true;
-}
-
-/* Sends a packet, with a descriptor unless that is -1. */
-bool send_with(int sock, const void *packet, size_t n, int fd)
-{
-	struct iovec iov = { (void *)packet, n };
-	union { struct cmsghdr align; char space[CMSG_SPACE(sizeof(int))]; } control = { 0 };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control.space, .msg_controllen = fd < 0 ? 0 : sizeof control.space };
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-
-	if (c) {
-		*c = (struct cmsghdr){ .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof fd) };
-		memcpy(CMSG_DATA(c), &fd, sizeof fd);
-	}
-	return sendmsg(sock, &msg, MSG_NOSIGNAL) >= 0;
 }
 
 /* Waits for a worker to greet. On a busy machine this thread is late at the end of

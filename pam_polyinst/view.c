@@ -1,13 +1,15 @@
 /*
- * Where a thread of the host stands, and how it goes from one view to another: into
- * the session's namespace; into a copy of its own, to have the view built there, and
- * back; and, for the line "close", out of the session's view and in again.
+ * Where a thread of the host stands and what it keeps of that, who started it, and how
+ * it goes from one view to another: into the session's namespace; into a copy of its
+ * own, to have the view built there; out of it again.
  */
-#define _GNU_SOURCE
+#include "edge.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
 #include <linux/magic.h>
@@ -16,20 +18,53 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include "edge.h"
-
-void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
 void leave_place(struct place *p)
 {
 	close_fd(&p->ns);
 	close_fd(&p->root);
 	close_fd(&p->cwd);
+}
+
+static const char KEPT[] = "pam_polyinst"; /* the name of PAM data */
+
+static void forget(pam_handle_t *pamh __attribute__((unused)), void *data, int status __attribute__((unused)))
+{
+	struct kept *k = data;
+
+	leave_place(&k->before);
+	leave_place(&k->session);
+	free(k);
+}
+
+/* What is kept; NULL where nothing is, or nothing can be. */
+struct kept *kept(const struct call *call, bool make)
+{
+	const void *data = NULL;
+
+	if (pam_get_data(call->pamh, KEPT, &data) == PAM_SUCCESS && data)
+		return (struct kept *)data;
+	struct kept *k = make ? malloc(sizeof *k) : NULL;
+	if (k)
+		*k = (struct kept){ .before = NOWHERE, .session = NOWHERE };
+	if (k && pam_set_data(call->pamh, KEPT, k, forget) == PAM_SUCCESS)
+		return k;
+	free(k);
+	return NULL;
+}
+
+const char *item(const struct call *call, int which)
+{
+	const void *value = NULL;
+
+	return pam_get_item(call->pamh, which, &value) == PAM_SUCCESS && value ? value : "";
+}
+
+/* Reports whether a user's process may have started the host: su has their real
+ * uid, sudo and nested ones name who asks. A daemon's share of the machine is
+ * the administrator's choice. */
+bool user_started(const struct call *call)
+{
+	return getuid() != 0 || *item(call, PAM_RUSER);
 }
 
 static struct place stand_here(void)
@@ -119,14 +154,13 @@ void restore_view(const struct call *call, const struct place *before, const str
 /* The line "close" stands at the top of a stack, as pam_selinux's does. At close the
  * modules between it and the line that opened the session clean up in the view in
  * which they opened; those behind that line do so in the session's view again. */
-void leave_view(const struct call *call)
+void leave_view(const struct call *call, bool others_open)
 {
 	struct kept *k = kept(call, false);
 
 	if (!k || !k->opened)
 		pam_syslog(call->pamh, LOG_WARNING, "close: this stack has a line \"close\", and no line of the module that opens sessions");
-	/* another session of this thread, too, would be out of its view */
-	if (!k || k->before.ns < 0 || k->session.ns >= 0 || held_here() > 1)
+	if (!k || k->before.ns < 0 || k->session.ns >= 0 || others_open) /* these would be out of their view, too */
 		return;
 	k->session = stand_here();
 	if (k->session.ns < 0 || go_to(call, &k->before) < 0) {

@@ -3,7 +3,8 @@
  * signals, limits, a deadline and descriptors of its own, and nothing that a
  * caller has chosen for the host (I-19).
  */
-#define _GNU_SOURCE
+#include "edge.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -23,12 +24,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "edge.h"
-
-/* The Go side (main.go). Each is called once in a worker, never in a host. */
-extern void polyinstOpen(int socket, char *request, size_t length);
-extern void polyinstClose(int socket, char *request, size_t length);
-
 /* What would have been the library's constructor: the start of the Go runtime.
  * The linker script init.ld moves it here, so that loading the module starts
  * nothing (I-1). Weak: a build without the script links, and then refuses. */
@@ -44,7 +39,7 @@ static char *const worker_argv_env[] = {
 	NULL, NULL, /* an empty auxiliary vector: AT_NULL */
 };
 
-/* Ends a worker that cannot come to answering, and says why. */
+/* Ends a worker before it can answer, and says why. */
 static void __attribute__((noreturn)) cannot(int sock, const char *why)
 {
 	char m[512];
@@ -54,9 +49,8 @@ static void __attribute__((noreturn)) cannot(int sock, const char *why)
 	_exit(1);
 }
 
-/* Sends a pidfd of the worker, by which the host polls, kills, reaps and joins.
- * It is the worker that opens it: where a host reaps everything, the pid may be
- * another process's before the host looks. */
+/* Sends a pidfd of the worker, by which the host polls, kills, reaps and joins. If a
+ * host reaps everything, the pid may be another process's before it could open one. */
 static void say_hello(int sock)
 {
 	const char type = HELLO;
@@ -70,9 +64,8 @@ static void say_hello(int sock)
 	close(pidfd);
 }
 
-/* Moves the socket to descriptor 3, the way back (if there is one) to 4, stdio
- * to /dev/null, and closes the rest: whatever the host had open (keys,
- * connections) ends here. */
+/* Moves the socket to descriptor 3, the way back (if there is one) to 4, stdio to
+ * /dev/null, and closes the rest: the host's keys and connections end here. */
 static int own_descriptors(int sock, int back)
 {
 	int fd = fcntl(sock, F_DUPFD, 5), way = back < 0 ? -1 : fcntl(back, F_DUPFD, 5);
@@ -187,9 +180,8 @@ int polyinstRetake(void)
 	return 0; /* cgo wants a result */
 }
 
-/* The relocations of Go's data and its constant tables, by init.ld. In a host, where
- * Go never runs, the dynamic loader would apply them at each load, and each
- * host have 350 KiB of its own for them. */
+/* The relocations of Go's data and its constant tables, by init.ld. If the dynamic
+ * loader applied them, each host would have 350 KiB of its own, and never run Go. */
 extern const ElfW(Rela) polyinst_go_rela[] __attribute__((weak, visibility("hidden")));
 extern const ElfW(Rela) polyinst_go_rela_end[] __attribute__((weak, visibility("hidden")));
 extern const char polyinst_go_relro[] __attribute__((weak, visibility("hidden")));

@@ -1044,7 +1044,7 @@ var weakenings = []weakening{
 	},
 	{
 		name: "worker: born outside of a user's cgroup", holds: "I-19", file: "pam_polyinst/ask.c",
-		check: "pid = clone_out_of_cgroup();", instead: "pid = 0 ? clone_out_of_cgroup() : -1;",
+		check: "user_started(call) ? clone_out_of_cgroup() : -1", instead: "user_started(call) && 0 ? clone_out_of_cgroup() : -1",
 		tests: "TestWorkersOwnShare|TestFrozenHost|TestAttackers/setuid_hosts,_frozen",
 	},
 	{
@@ -1134,7 +1134,7 @@ var weakenings = []weakening{
 	},
 	{
 		name: "ready: the host waits until it has let go", holds: "I-22", file: "pam_polyinst/ask.c",
-		check: "bool gone = pid == 0 && !late && let_go(sock);", instead: "bool gone = pid == 0 && !late; (void)let_go;",
+		check: "bool gone = w->pid == 0 && !w->late && let_go(w->sock);", instead: "bool gone = w->pid == 0 && !w->late; (void)let_go;",
 		tests: "TestReadyLetsGoFirst",
 	},
 	{

@@ -207,6 +207,7 @@ static int fake_umount2(const char *path, int flags) { (void)flags; return acces
 #include "../../../pam_polyinst/ask.c"
 #include "../../../pam_polyinst/ready.c"
 #include "../../../pam_polyinst/view.c"
+#include "../../../pam_polyinst/line.c"
 #include "../../../pam_polyinst/worker.c"
 #undef poll
 #undef socketpair
