@@ -154,6 +154,7 @@ struct asked ask(const struct call *call, struct request *request, bool in_place
 void dismiss(const struct call *call, const struct asked *w, struct answer *a, int outcome)
 {
 	siginfo_t end = { 0 };
+	bool hangs = false;
 
 	if (w->sock < 0)
 		return;
@@ -165,13 +166,12 @@ void dismiss(const struct call *call, const struct asked *w, struct answer *a, i
 		kill(w->pid, SIGKILL);
 	if (a->pidfd >= 0 && !gone && (w->late || w->pid == 0 || !await(a->pidfd, now_ms() + GRACE_MS))) {
 		syscall(SYS_pidfd_send_signal, a->pidfd, SIGKILL, NULL, 0);
-		if (!await(a->pidfd, now_ms() + 2 * GRACE_MS)) {
-			pam_syslog(call->pamh, LOG_ERR, "worker %ld hangs in the kernel and is left behind", (long)w->pid);
-			return;
-		}
+		hangs = !await(a->pidfd, now_ms() + 2 * GRACE_MS);
 	}
+	if (hangs)
+		pam_syslog(call->pamh, LOG_ERR, "worker %ld hangs in the kernel and is left behind", (long)w->pid);
 	/* ECHILD is no error: a host may reap everything it sees */
-	if (w->pid && waitid(a->pidfd >= 0 ? (idtype_t)PIDFD : P_PID, (id_t)(a->pidfd >= 0 ? a->pidfd : w->pid), &end, WEXITED | __WALL) == 0 &&
+	else if (w->pid && waitid(a->pidfd >= 0 ? (idtype_t)PIDFD : P_PID, (id_t)(a->pidfd >= 0 ? a->pidfd : w->pid), &end, WEXITED | __WALL) == 0 &&
 	    !a->reported && !w->late && !a->why[0] && end.si_pid)
 		snprintf(a->why, sizeof a->why, "the worker ended without an answer (%s %d)",
 			end.si_code == CLD_EXITED ? "exit status" : "signal", end.si_status);

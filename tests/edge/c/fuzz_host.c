@@ -251,6 +251,14 @@ int pam_get_data(const pam_handle_t *pamh, const char *name, const void **value)
 	return data ? PAM_SUCCESS : PAM_NO_MODULE_DATA;
 }
 
+static void demand(bool holds, const char *what)
+{
+	if (holds)
+		return;
+	fprintf(stderr, "DEMAND: %s\n", what);
+	abort();
+}
+
 /* What is logged is read to its end. */
 static void swallow(const char *format, va_list ap)
 {
@@ -265,6 +273,11 @@ void pam_syslog(const pam_handle_t *pamh, int priority, const char *format, ...)
 	va_list ap;
 
 	(void)pamh, (void)priority;
+	if (strncmp(format, "session refused: %s", 19) == 0) {
+		va_start(ap, format);
+		demand(*va_arg(ap, const char *) || reported, "no refusal without a reason");
+		va_end(ap);
+	}
 	va_start(ap, format);
 	swallow(format, ap);
 	va_end(ap);
@@ -282,14 +295,6 @@ int pam_prompt(pam_handle_t *pamh, int style, char **response, const char *forma
 }
 
 /* ---- the fuzzer ---- */
-
-static void demand(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "DEMAND: %s\n", what);
-	abort();
-}
 
 static int descriptors(void)
 {
