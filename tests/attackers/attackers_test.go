@@ -80,7 +80,7 @@ func (f *field) breach(format string, args ...any) {
 // forbid notes directories that no session may see at a polydir.
 func (f *field) forbid(h *host.Host, paths ...string) {
 	for _, p := range paths {
-		f.forbidden[h.Place(p)] = p
+		f.forbidden[h.FileID(p)] = p
 	}
 }
 
@@ -143,7 +143,7 @@ func standsInAlices(user string) victim {
 			if !alices && !strings.Contains(inner, "at="+kit.Nowhere+" ") {
 				return fmt.Sprintf("%s stands elsewhere: %s", user, inner)
 			}
-			if strings.Contains(inner, "up="+h.Place(kit.Instance("alice"))) {
+			if strings.Contains(inner, "up="+h.FileID(kit.Instance("alice"))) {
 				return fmt.Sprintf("%s has a way into alice's view: %s", user, inner)
 			}
 			return ""
@@ -289,7 +289,7 @@ var sieges = []siege{
 			{user: "bob", path: "/tmp", steps: []string{"cwd:/tmp/work/a"}, more: []string{"look:."},
 				judge: func(h *host.Host, f *field, s map[string]host.Step) string {
 					place, _, _ := strings.Cut(s["look:."].Text, " ")
-					if place != h.Place(kit.Nowhere) {
+					if place != h.FileID(kit.Nowhere) {
 						return fmt.Sprintf("bob stands in %s", place)
 					}
 					return seesOwn(h, f, s)
@@ -309,7 +309,7 @@ var sieges = []siege{
 		victims: []victim{{user: "bob", path: "/tmp", judge: seesOwn},
 			{user: "alice", path: "/tmp", more: []string{"root-exec:PAMHOST user=bob start open must look:/tmp close end"},
 				judge: func(h *host.Host, f *field, s map[string]host.Step) string {
-					if inner := s["root-exec"].Text; !strings.Contains(inner, `"`+h.Place(kit.Instance("bob"))+" ") {
+					if inner := s["root-exec"].Text; !strings.Contains(inner, `"`+h.FileID(kit.Instance("bob"))+" ") {
 						return "bob's session in alice's: " + inner
 					}
 					return seesOwn(h, f, s)
@@ -517,7 +517,7 @@ func enterAndList(h *host.Host, f *field) {
 	if err != nil {
 		return
 	}
-	if want := ours + "\n" + h.Place(kit.Instance("alice")) + "\n" + h.Place("/etc") + "\n"; string(out) != want {
+	if want := ours + "\n" + h.FileID(kit.Instance("alice")) + "\n" + h.FileID("/etc") + "\n"; string(out) != want {
 		f.breach("enter led to %q, want %q", out, want)
 	}
 }
@@ -577,7 +577,7 @@ func (s *siege) run(h *host.Host, n int) {
 	}
 	var attackers []*host.Process
 	for _, c := range s.crews {
-		attackers = append(attackers, s.attack(h, f, c, h.Place(public)))
+		attackers = append(attackers, s.attack(h, f, c, h.FileID(public)))
 	}
 	s.open(h, f, n)
 	tried, done := 0, 0
@@ -649,7 +649,7 @@ func (s *siege) attack(h *host.Host, f *field, c crew, public string) *host.Proc
 	for _, m := range c.moves {
 		m = strings.NewReplacer("PUBLIC", public, "LIAR", h.Built("liar")).Replace(m)
 		if strings.Contains(m, "OWN") {
-			m = strings.ReplaceAll(m, "OWN", h.Place(kit.Instance(c.user)))
+			m = strings.ReplaceAll(m, "OWN", h.FileID(kit.Instance(c.user)))
 		}
 		if g := f.delegated[c.user]; g != nil {
 			m = strings.ReplaceAll(m, "CGROUP", g.Dir)
@@ -659,7 +659,7 @@ func (s *siege) attack(h *host.Host, f *field, c crew, public string) *host.Proc
 		}
 		for word, path := range map[string]string{"SECRET": "/srv/secret", "HIDDEN": "/srv/secret.conf", "OTHER": "/srv/other", "PROC": "/proc", "LAB": kit.Lab} {
 			if strings.HasPrefix(m, "unveil:") && strings.Contains(m, ","+word) {
-				m = strings.Replace(m, word, h.Place(path), 1)
+				m = strings.Replace(m, word, h.FileID(path), 1)
 			}
 		}
 		if strings.Contains(m, "INIT") {

@@ -126,7 +126,7 @@ func TestHostileHosts(t *testing.T) {
 				}
 				at := tr.All("look")
 				kit.InInstance(h, what, "carol", strings.Fields(at[0].Text)[0])
-				if cwd, _, _ := strings.Cut(at[1].Text, " "); cwd == h.Place("/tmp") || cwd == h.Place("/tmp/work") {
+				if cwd, _, _ := strings.Cut(at[1].Text, " "); cwd == h.FileID("/tmp") || cwd == h.FileID("/tmp/work") {
 					t.Errorf("%s: the working directory is a public one", what)
 				}
 			}

@@ -343,7 +343,7 @@ func (s *soak) judge(users []string) {
 		}
 	}
 	for _, u := range users {
-		kit.InInstance(h, "afterwards", u, h.MustRun("su", u, "-c", kit.Place))
+		kit.InInstance(h, "afterwards", u, h.MustRun("su", u, "-c", kit.WhichTmp))
 	}
 	// one process that opens and closes again and again keeps nothing of it
 	steps := kit.Steps("open", "close", "snapshot:before")

@@ -206,7 +206,7 @@ func TestLoginBehindGc(t *testing.T) {
 				h.Sh(held.before)
 				gc := h.Start("flock", kit.TmpParent+"/.lock/alice", "sh", "-c", "echo held; cat")
 				gc.Expect("held")
-				p := h.Start("strace", "-f", "-qq", "-o", "/run/trace", "-e", "trace=flock", "su", "alice", "-c", "echo opened; "+kit.Place)
+				p := h.Start("strace", "-f", "-qq", "-o", "/run/trace", "-e", "trace=flock", "su", "alice", "-c", "echo opened; "+kit.WhichTmp)
 				h.Sh("until grep -qs 'LOCK_NB) *= -1 EAGAIN' /run/trace; do :; done; " + held.meanwhile)
 				gc.CloseInput()
 				gc.Wait()

@@ -53,7 +53,7 @@ func TestKilledHost(t *testing.T) {
 		host.Equal(h, "before gc", len(kit.Instances(h)), 2)
 		h.MustRun("polyinst", "gc")
 		left := kit.Instances(h)
-		if len(left) != 1 || h.Place(kit.TmpParent+"/"+left[0]) != stays {
+		if len(left) != 1 || h.FileID(kit.TmpParent+"/"+left[0]) != stays {
 			t.Errorf("after gc the parent holds %v, want the living session's", left)
 		}
 		alive.Send("\n")
@@ -83,7 +83,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 					h.AddUser("alice")
 					args := []string{"strace", "-f", "-qq", "-o", "/run/trace", "-e", "trace=" + call,
 						"-e", "inject=" + call + ":signal=SIGKILL:when=1", h.Built("pamhost")}
-					r := h.Command(append(args, kit.Steps("open", "exec:"+kit.Place, "close", "end")...)...).Run()
+					r := h.Command(append(args, kit.Steps("open", "exec:"+kit.WhichTmp, "close", "end")...)...).Run()
 					trace := h.ReadFile("/run/trace")
 					if !strings.Contains(trace, "SIGKILL") {
 						t.Log("nobody makes this call")
@@ -93,11 +93,11 @@ func TestKilledInTheMiddle(t *testing.T) {
 						if got == nil {
 							t.Fatalf("the host ended well but did not open:\n%s", r)
 						}
-						if public := h.Place("/tmp"); (got[1] == "0") == (got[2] == public) {
+						if public := h.FileID("/tmp"); (got[1] == "0") == (got[2] == public) {
 							t.Errorf("open returned %s, and the user is in %s; the public directory is %s", got[1], got[2], public)
 						}
 					}
-					seen := h.MustRun("su", "alice", "-c", kit.Place)
+					seen := h.MustRun("su", "alice", "-c", kit.WhichTmp)
 					if name == "user" {
 						kit.InInstance(h, "the next login", "alice", seen)
 					}

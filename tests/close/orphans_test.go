@@ -36,7 +36,7 @@ func TestOrphansWhileTheDirectoryIsDown(t *testing.T) {
 		h.AddUser("gone")
 		opened(h, 90, "dana", "gone")
 		h.RemoveUser("gone")
-		sure := h.Place(kit.Instance("dana")) + h.Place(kit.Instance("gone"))
+		sure := h.FileID(kit.Instance("dana")) + h.FileID(kit.Instance("gone"))
 		for _, function := range []string{"getpwuid", "getpwnam"} {
 			for _, a := range kit.DownAnswers {
 				// of the other question it says that it knows nobody
@@ -46,7 +46,7 @@ func TestOrphansWhileTheDirectoryIsDown(t *testing.T) {
 				if r.Code != 1 || !strings.Contains(r.Stderr, "no instance is taken for an orphan") {
 					t.Errorf("%s answers %s:\n%s", function, a, r)
 				}
-				if h.Place(kit.Instance("dana"))+h.Place(kit.Instance("gone")) != sure {
+				if h.FileID(kit.Instance("dana"))+h.FileID(kit.Instance("gone")) != sure {
 					t.Fatalf("%s answers %s: data is gone", function, a)
 				}
 			}
@@ -61,7 +61,7 @@ func TestOrphansWhileTheDirectoryIsDown(t *testing.T) {
 		h.WriteFile("/etc/nsswitch.conf", "passwd: files [NOTFOUND=return] liar\n")
 		d.Says(dana)
 		h.Match("up again", orphans(h).Stdout, "removed "+kit.Instance("gone"))
-		host.Equal(h, "dana, whom libc does not come to", h.Place(kit.Instance("dana"))+h.Place(kit.Instance("dana")), sure[:len(sure)/2]+sure[:len(sure)/2])
+		host.Equal(h, "dana, whom libc does not come to", h.FileID(kit.Instance("dana"))+h.FileID(kit.Instance("dana")), sure[:len(sure)/2]+sure[:len(sure)/2])
 	})
 }
 
@@ -197,7 +197,7 @@ func TestRename(t *testing.T) {
 		h.MustRun("polyinst", "prepare")
 		h.MustRun("su", "alice", "-c", "echo precious > /tmp/file; echo second > /var/tmp/file")
 		h.MustRun("su", "bob", "-c", "true")
-		before := h.Place(kit.Instance("alice"))
+		before := h.FileID(kit.Instance("alice"))
 		h.Match("she exists", h.Cmd("polyinst", "rename", "alice", "bob").Stderr, `the account "alice" exists`)
 		h.RemoveUser("alice")
 		h.Match("another uid", h.Cmd("polyinst", "rename", "alice", "bob").Stderr, `nothing is moved: .*was made for uid 3001, not `)
@@ -216,7 +216,7 @@ func TestRename(t *testing.T) {
 		p.Wait()
 		h.Match("dry run", h.MustRun("polyinst", "rename", "alice", "alicia", "--dry-run"), "would move "+kit.Instance("alice")+" to "+kit.Instance("alicia"))
 		h.MustRun("polyinst", "rename", "alice", "alicia")
-		host.Equal(h, "the instance", h.Place(kit.Instance("alicia")), before)
+		host.Equal(h, "the instance", h.FileID(kit.Instance("alicia")), before)
 		host.Equal(h, "her files", h.MustRun("su", "alicia", "-c", "cat /tmp/file /var/tmp/file"), "precious\nsecond")
 		host.Equal(h, "the locks", strings.Join(h.Names(kit.TmpParent+"/.lock"), " "), "alicia bob")
 		mode, uid, _ := h.Mode(kit.TmpParent + "/.lock/alicia")
@@ -320,11 +320,11 @@ func TestAsideWhileASessionOpens(t *testing.T) {
 		h.Need("strace")
 		h.AddUser("alice", host.User{UID: 3001})
 		h.MustRun("su", "alice", "-c", "echo precious > /tmp/file")
-		lock := h.Place(kit.TmpParent + "/.lock/alice")
+		lock := h.FileID(kit.TmpParent + "/.lock/alice")
 		su := h.Start("strace", "-f", "-qq", "-e", "trace=flock", "-e", "inject=flock:delay_enter=1500000", "-P", kit.TmpParent+"/.lock/alice", "su", "alice", "-c", "touch /tmp/new")
 		su.Expect(`flock\(`)
 		h.MustRun("polyinst", "prepare", "--aside", kit.Instance("alice"))
-		host.Equal(h, "the lock is another", h.Place(kit.TmpParent+"/.lock/alice.uid-3001") != lock, true)
+		host.Equal(h, "the lock is another", h.FileID(kit.TmpParent+"/.lock/alice.uid-3001") != lock, true)
 		host.Equal(h, "su", su.Wait().Code, 0)
 		host.Equal(h, "the new instance", strings.Join(h.Names(kit.Instance("alice")), " "), "new")
 		h.MustRun("polyinst", "gc")

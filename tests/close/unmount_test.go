@@ -13,12 +13,12 @@ func TestUnmountOnClose(t *testing.T) {
 	kit.Story(t, kit.Tmpdir, nil, func(h *host.Host) {
 		h.PAM("pamhost", host.Stack(kit.Session+" unmount_on_close")...)
 		h.AddUser("alice")
-		tr := h.PamHost(kit.Steps("cwd:/tmp", "snapshot:before", "open", "snapshot:open", "exec:touch /tmp/x; "+kit.Place, "close", "snapshot:closed", "end", "snapshot:end")...)
+		tr := h.PamHost(kit.Steps("cwd:/tmp", "snapshot:before", "open", "snapshot:open", "exec:touch /tmp/x; "+kit.WhichTmp, "close", "snapshot:closed", "end", "snapshot:end")...)
 		tr.RC("open", host.PAMSuccess)
 		tr.RC("close", host.PAMSuccess)
 		h.Unchanged("open and close", tr.Snapshot("before"), tr.Snapshot("closed"))
 		h.Unchanged("open, close and end", tr.Snapshot("before"), tr.Snapshot("end"))
-		if tr.Step("exec").Text == h.Place("/tmp") {
+		if tr.Step("exec").Text == h.FileID("/tmp") {
 			t.Error("the session was in the public /tmp")
 		}
 		if n := kit.Settled(h, 0); len(n) > 0 {

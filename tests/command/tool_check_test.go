@@ -123,7 +123,7 @@ func TestCheckStacksOfLoginsAsAnother(t *testing.T) {
 			"sudo-i": func() string { return h.MustRun("sudo", "-i", "-u", "bob", "stat", "-c", "%d:%i", "/tmp") },
 			// what systemd calls for run0, which this machine need not have
 			"systemd-run0": func() string {
-				tr := h.PamHost("service=systemd-run0", "user=bob", "start", "open", "exec:"+kit.Place, "close", "end")
+				tr := h.PamHost("service=systemd-run0", "user=bob", "start", "open", "exec:"+kit.WhichTmp, "close", "end")
 				tr.RC("open", host.PAMSuccess)
 				return strings.TrimSpace(tr.Step("exec").Text)
 			},

@@ -73,12 +73,12 @@ func TestEnableInThreeCommands(t *testing.T) {
 			return r.Out()
 		}
 		out := count(h.Cmd("polyinst", "enable", "--tmp", "sshd", "su"))
-		seen := count(s.SSH("alice", kit.Place))
+		seen := count(s.SSH("alice", kit.WhichTmp))
 		count(h.Cmd("polyinst", "confirm"))
 		host.Equal(h, "commands", commands, 3)
 
 		kit.InInstance(h, "by ssh", "alice", seen)
-		kit.InInstance(h, "by su", "alice", h.MustRun("su", "alice", "-c", kit.Place))
+		kit.InInstance(h, "by su", "alice", h.MustRun("su", "alice", "-c", kit.WhichTmp))
 		h.Match("what is shown", out, `(?m)^\+\+\+ /etc/pam\.d/sshd$`)
 		h.Match("what is rehearsed", out, `(?m)^rehearsed: \S+ by sshd has /tmp of their own\nrehearsed: root by sshd gets in, in the host's view$`)
 		h.Match("what to do", out, `\nenabled: sshd, su\nlog in anew, and if that works: polyinst confirm; if nobody does, the files are as before again at \d\d:\d\d:\d\d$`)
@@ -87,7 +87,7 @@ func TestEnableInThreeCommands(t *testing.T) {
 		h.Match("what goes, and what stays", h.MustRun("polyinst", "disable", "sshd", "su"),
 			`(?m)^disabled: sshd, su\nremoved /etc/security/polyinst/namespace\.d/tmp\.conf\nwhat sessions have written stays: /var/lib/polyinst/tmp$`)
 		host.Equal(h, "all of it", kit.PAMState(h), before)
-		kit.InPublic(h, "by su", h.MustRun("su", "alice", "-c", kit.Place))
+		kit.InPublic(h, "by su", h.MustRun("su", "alice", "-c", kit.WhichTmp))
 	})
 }
 
@@ -103,7 +103,7 @@ func TestEnableTwice(t *testing.T) {
 		host.Equal(h, "the parent", h.Exists(kit.TmpParent), false)
 
 		h.MustRun("polyinst", "enable", "--no-confirm", "su")
-		kit.InInstance(h, "su", "alice", h.MustRun("su", "alice", "-c", kit.Place))
+		kit.InInstance(h, "su", "alice", h.MustRun("su", "alice", "-c", kit.WhichTmp))
 		once := kit.PAMState(h)
 		host.Equal(h, "again", h.MustRun("polyinst", "enable", "--no-confirm", "su"), "su has it already: /etc/pam.d/su:6:1")
 		host.Equal(h, "once more", h.MustRun("polyinst", "enable", "su"), "su has it already: /etc/pam.d/su:6:1")
@@ -135,7 +135,7 @@ func TestEnableIsTakenBack(t *testing.T) {
 
 		// the machine is shut down
 		h.MustRun("polyinst", "enable", "su")
-		kit.InInstance(h, "meanwhile", "alice", h.MustRun("su", "alice", "-c", kit.Place))
+		kit.InInstance(h, "meanwhile", "alice", h.MustRun("su", "alice", "-c", kit.WhichTmp))
 		h.MustRun("kill", fmt.Sprint(waiter(h)))
 		taken("the machine or its service is stopped before anybody has confirmed it")
 
@@ -143,11 +143,11 @@ func TestEnableIsTakenBack(t *testing.T) {
 		s := h.Sshd()
 		p := s.Client(host.PublicKey, "root", "-tt", "polyinst enable --within 3s su; echo done; sleep 1000").OnPty()
 		p.Expect("done")
-		kit.InInstance(h, "meanwhile", "alice", h.MustRun("su", "alice", "-c", kit.Place))
+		kit.InInstance(h, "meanwhile", "alice", h.MustRun("su", "alice", "-c", kit.WhichTmp))
 		h.Sh(`p=$(pgrep -f '^sshd: root@'); s=$(ps -o sid= --ppid $p | tr -d " "); kill -9 $p $(pgrep -s $s) || :`)
 		p.Wait()
 		taken("nobody has confirmed it within 3s")
-		kit.InPublic(h, "afterwards", h.MustRun("su", "alice", "-c", kit.Place))
+		kit.InPublic(h, "afterwards", h.MustRun("su", "alice", "-c", kit.WhichTmp))
 
 		// the machine lost its power: nobody waits any more, and the boot takes it back
 		// even where the configuration is broken by now
@@ -179,7 +179,7 @@ func TestEnableWaiter(t *testing.T) {
 		host.Equal(h, "confirm", h.MustRun("polyinst", "confirm"), "confirmed: su")
 		gone := h.Command("tail", "--pid", fmt.Sprint(pid), "-f", "/dev/null").Run()
 		host.Equal(h, "the process ends", gone.Code, 0)
-		kit.InInstance(h, "it stays", "alice", h.MustRun("su", "alice", "-c", kit.Place))
+		kit.InInstance(h, "it stays", "alice", h.MustRun("su", "alice", "-c", kit.WhichTmp))
 
 		// what waits can be disabled, and be confirmed by --no-confirm
 		h.MustRun("polyinst", "enable", "login")
@@ -296,7 +296,7 @@ func TestEnableInsteadOfNamespace(t *testing.T) {
 		h.MustRun("polyinst", "enable", "--no-confirm", "--convert", "su")
 		host.Equal(h, "the stack", strings.Join(strings.Split(h.ReadFile("/etc/pam.d/su"), "\n")[4:], "\n"),
 			"session required pam_unix.so\nsession required pam_polyinst.so unmnt_remnt\nsession optional pam_env.so\n")
-		kit.InInstance(h, "su", "alice", h.MustRun("su", "alice", "-c", kit.Place))
+		kit.InInstance(h, "su", "alice", h.MustRun("su", "alice", "-c", kit.WhichTmp))
 		h.MustRun("polyinst", "disable", "su")
 		host.Equal(h, "the way back", kit.PAMState(h), before)
 
@@ -305,7 +305,7 @@ func TestEnableInsteadOfNamespace(t *testing.T) {
 		h.PAM("su", host.Stack("session include common")...)
 		host.Equal(h, "elsewhere", refused(h, "polyinst", "enable", "--convert", "su"), "polyinst: service \"su\": pam_namespace.so stands in another file, /etc/pam.d/common:2:1: `polyinst enable --convert` with the name of that file\n")
 		h.MustRun("polyinst", "enable", "--no-confirm", "--convert", "common")
-		kit.InInstance(h, "su", "alice", h.MustRun("su", "alice", "-c", kit.Place))
+		kit.InInstance(h, "su", "alice", h.MustRun("su", "alice", "-c", kit.WhichTmp))
 		h.MustRun("polyinst", "disable", "common")
 
 		h.PAM("su", host.Stack("session required pam_namespace.so unmnt_remntt")...)
@@ -336,7 +336,7 @@ func TestEnableFilesOfOthers(t *testing.T) {
 		h.Match("the diff", out, `(?m)^--- /usr/lib/pam\.d/su\n\+\+\+ /etc/pam\.d/su$`)
 		mode, _, _ := h.Mode("/etc/pam.d/su")
 		host.Equal(h, "mode of the copy", mode, 0o640)
-		kit.InInstance(h, "su", "alice", h.MustRun("su", "alice", "-c", kit.Place))
+		kit.InInstance(h, "su", "alice", h.MustRun("su", "alice", "-c", kit.WhichTmp))
 		h.MustRun("polyinst", "disable", "su")
 		host.Equal(h, "the copy", h.Exists("/etc/pam.d/su"), false)
 		host.Equal(h, "all", kit.PAMState(h), before)
@@ -425,7 +425,7 @@ func TestEnableStackThatCannotBeRehearsed(t *testing.T) {
 		h.PAM("su", host.Stack("session required pam_exec.so quiet /usr/local/bin/by-su")...)
 		h.Match("rehearsed", h.MustRun("polyinst", "enable", "--user", "alice", "--no-confirm", "su"),
 			`(?m)^rehearsed: alice by su has /tmp of their own \(by our line alone: the other lines cannot be rehearsed here\)$`)
-		kit.InInstance(h, "su", "alice", h.MustRun("su", "alice", "-c", kit.Place))
+		kit.InInstance(h, "su", "alice", h.MustRun("su", "alice", "-c", kit.WhichTmp))
 	})
 }
 

@@ -21,7 +21,7 @@ func TestEnter(t *testing.T) {
 		a.Expect("ready")
 		pid := kit.List(h).Namespaces[0].PIDs[0]
 		for _, whom := range []string{"alice", fmt.Sprint(pid)} {
-			kit.InInstance(h, whom, "alice", h.MustRun("polyinst", "enter", whom, "--", "sh", "-c", kit.Place))
+			kit.InInstance(h, whom, "alice", h.MustRun("polyinst", "enter", whom, "--", "sh", "-c", kit.WhichTmp))
 			host.Equal(h, "the namespace", h.MustRun("polyinst", "enter", whom, "--", "readlink", "/proc/self/ns/mnt"), h.MustRun("readlink", fmt.Sprintf("/proc/%d/ns/mnt", pid)))
 		}
 		host.Equal(h, "who, where", h.Command("polyinst", "enter", "alice", "--", "sh", "-c", "id -u; pwd").Dir("/tmp").Must(), "0\n/tmp")
@@ -38,8 +38,8 @@ func TestEnter(t *testing.T) {
 		host.Equal(h, "usage", h.Cmd("polyinst", "enter", "alice", "ls").Code, 2)
 
 		// out again
-		kit.InPublic(h, "real", h.MustRun("polyinst", "enter", "alice", "--", "polyinst", "real", "--", "sh", "-c", kit.Place))
-		kit.InPublic(h, "real, from the host", h.MustRun("polyinst", "real", "--", "sh", "-c", kit.Place))
+		kit.InPublic(h, "real", h.MustRun("polyinst", "enter", "alice", "--", "polyinst", "real", "--", "sh", "-c", kit.WhichTmp))
+		kit.InPublic(h, "real, from the host", h.MustRun("polyinst", "real", "--", "sh", "-c", kit.WhichTmp))
 		host.Equal(h, "real: exit status", h.Cmd("polyinst", "real", "--", "sh", "-c", "exit 7").Code, 7)
 		host.Equal(h, "real: usage", h.Cmd("polyinst", "real", "ls").Code, 2)
 		a.Kill()
@@ -56,7 +56,7 @@ func TestEnterOneOfSeveral(t *testing.T) {
 			return p
 		}
 		one, two := start(), start()
-		kit.InInstance(h, "same directories", "alice", h.MustRun("polyinst", "enter", "alice", "--", "sh", "-c", kit.Place))
+		kit.InInstance(h, "same directories", "alice", h.MustRun("polyinst", "enter", "alice", "--", "sh", "-c", kit.WhichTmp))
 		h.Config(kit.Tmpdir)
 		three := start()
 		r := h.Cmd("polyinst", "enter", "alice", "--", "true")
@@ -130,7 +130,7 @@ func TestEnterByNumber(t *testing.T) {
 		a.Expect("ready")
 		pid := fmt.Sprint(kit.List(h).Namespaces[0].PIDs[0])
 		for _, whom := range []string{"pid:" + pid, "uid:2001", pid} {
-			kit.InInstance(h, whom, "alice", h.MustRun("polyinst", "enter", whom, "--", "sh", "-c", kit.Place))
+			kit.InInstance(h, whom, "alice", h.MustRun("polyinst", "enter", whom, "--", "sh", "-c", kit.WhichTmp))
 		}
 		for whom, says := range map[string]string{
 			"pid:1":    "process 1 is in no namespace of ours",

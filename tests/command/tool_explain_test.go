@@ -110,7 +110,7 @@ func TestExplainABrokenConfiguration(t *testing.T) {
 		x = kit.Explain(h, "alice", "--service", "su")
 		host.Equal(h, "last good", x.Outcome, "new")
 		h.Match("it says", x.LastGood, `unknown key "colour"`)
-		kit.InInstance(h, "the session", "alice", h.MustRun("su", "alice", "-c", kit.Place))
+		kit.InInstance(h, "the session", "alice", h.MustRun("su", "alice", "-c", kit.WhichTmp))
 	})
 }
 
@@ -161,9 +161,9 @@ services        = ["sshd", "runuser"]
 				s := h.Sshd()
 				h.PAM("sshd", host.Stack(kit.Session)...)
 				h.Sh("chmod u+s /usr/bin/su; printf 'ALL ALL=(ALL) NOPASSWD: ALL\\n' >/etc/sudoers.d/all; sed -i 1i'auth sufficient pam_permit.so' /etc/pam.d/su /etc/pam.d/sudo")
-				command := "su " + c.user + " -c '" + kit.Place + "'"
+				command := "su " + c.user + " -c '" + kit.WhichTmp + "'"
 				if c.service == "runuser" {
-					command = "sudo runuser -u " + c.user + " -- " + kit.Place
+					command = "sudo runuser -u " + c.user + " -- " + kit.WhichTmp
 				}
 				seen := s.SSH(c.from, command).Out()
 				switch c.place {
@@ -173,7 +173,7 @@ services        = ["sshd", "runuser"]
 					kit.InInstance(h, "the session", c.place, seen)
 				}
 				// the working directory
-				stood := s.SSH(c.from, "mkdir -m 777 /tmp/d; cd /tmp/d; "+strings.Replace(command, kit.Place, "pwd", 1)).Out()
+				stood := s.SSH(c.from, "mkdir -m 777 /tmp/d; cd /tmp/d; "+strings.Replace(command, kit.WhichTmp, "pwd", 1)).Out()
 				says := ""
 				if len(x.From.Directories) > 0 {
 					d := x.From.Directories[0]

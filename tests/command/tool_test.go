@@ -26,9 +26,9 @@ func TestPrepare(t *testing.T) {
 		h.MustRun("polyinst", "prepare")
 		mode, uid, gid := h.Mode(kit.TmpParent)
 		host.Equal(h, "mode, owner, group", [3]int{int(mode), uid, gid}, [3]int{0, 0, 0})
-		kit.InInstance(h, "then", "alice", h.MustRun("su", "alice", "-c", kit.Place))
+		kit.InInstance(h, "then", "alice", h.MustRun("su", "alice", "-c", kit.WhichTmp))
 		h.MustRun("polyinst", "prepare") // once more changes nothing
-		kit.InInstance(h, "and again", "alice", h.MustRun("su", "alice", "-c", kit.Place))
+		kit.InInstance(h, "and again", "alice", h.MustRun("su", "alice", "-c", kit.WhichTmp))
 	})
 }
 

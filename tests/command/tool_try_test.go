@@ -16,7 +16,7 @@ func TestTry(t *testing.T) {
 		h.AddUser("alice")
 		stacks := h.Sh("ls -lR /etc/pam.d; cat /etc/pam.d/*")
 		ns := h.MustRun("readlink", "/proc/self/ns/mnt")
-		kit.InInstance(h, "try", "alice", h.MustRun("polyinst", "try", "alice", "--", "sh", "-c", kit.Place))
+		kit.InInstance(h, "try", "alice", h.MustRun("polyinst", "try", "alice", "--", "sh", "-c", kit.WhichTmp))
 		out := h.MustRun("polyinst", "try", "alice", "--", "sh", "-c", "id -un; id -Gn; echo $HOME; touch /tmp/mine; readlink /proc/self/ns/mnt")
 		h.Match("who", out, "^alice\nalice\n/home/alice\n")
 		if strings.Contains(out, ns) {
@@ -56,8 +56,8 @@ func TestTryRefused(t *testing.T) {
 		}
 		h.WriteFile("/root/draft/namespace.conf", strings.Replace(kit.OwnTmp, "polyinst/tmp", "polyinst/other", 1))
 		h.MustRun("polyinst", "prepare", "--conf", "/root/draft/namespace.conf")
-		seen := h.MustRun("polyinst", "try", "alice", "--conf", "/root/draft/namespace.conf", "--", "sh", "-c", kit.Place)
-		host.Equal(h, "the draft's", seen, h.Place(host.Parents+"/other/alice"))
+		seen := h.MustRun("polyinst", "try", "alice", "--conf", "/root/draft/namespace.conf", "--", "sh", "-c", kit.WhichTmp)
+		host.Equal(h, "the draft's", seen, h.FileID(host.Parents+"/other/alice"))
 		h.Config(strings.Replace(kit.OwnTmp, `["root"]`, `["bin"]`, 1))
 		for _, command := range []string{"", " -- true"} {
 			r = h.Cmd(strings.Fields("polyinst try root" + command)...)
@@ -77,9 +77,9 @@ func TestTryRefused(t *testing.T) {
 func TestTryAService(t *testing.T) {
 	kit.Story(t, kit.Tmpdir+"services = [\"sshd\"]\n", nil, func(h *host.Host) {
 		h.AddUser("alice")
-		kit.InPublic(h, "another service", h.MustRun("polyinst", "try", "alice", "--", "sh", "-c", kit.Place))
-		seen := h.MustRun("polyinst", "try", "alice", "--service", "sshd", "--", "sh", "-c", kit.Place)
-		if seen == h.Place("/tmp") {
+		kit.InPublic(h, "another service", h.MustRun("polyinst", "try", "alice", "--", "sh", "-c", kit.WhichTmp))
+		seen := h.MustRun("polyinst", "try", "alice", "--service", "sshd", "--", "sh", "-c", kit.WhichTmp)
+		if seen == h.FileID("/tmp") {
 			t.Error("the public /tmp")
 		}
 		host.Equal(h, "instances after it", len(kit.Settled(h, 0)), 0)

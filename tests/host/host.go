@@ -335,8 +335,8 @@ func Equal[V comparable](h *Host, what string, got, want V) {
 	h.T.Errorf("%s: got %#v, want %#v", what, got, want)
 }
 
-// Place is a directory's identity, "device:inode": what `stat -c %d:%i` prints.
-func (h *Host) Place(path string) string {
+// FileID is a directory's identity, "device:inode": what `stat -c %d:%i` prints.
+func (h *Host) FileID(path string) string {
 	h.T.Helper()
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {

@@ -75,7 +75,7 @@ func TestAnsible(t *testing.T) {
 
 		_, recap = play(h, roleVars)
 		host.Equal(h, "the first run", strings.HasSuffix(recap, " failed=0"), true)
-		kit.InInstance(h, "isolated", "alice", h.Su("alice", kit.Place).Out())
+		kit.InInstance(h, "isolated", "alice", h.Su("alice", kit.WhichTmp).Out())
 		h.Match("the line", h.ReadFile("/etc/pam.d/su"), `\nsession required pam_polyinst\.so rescue=root\n$`)
 		after := h.Sh(roleFiles)
 		if said, recap = play(h, roleVars); recap != "changed=0 failed=0" {
@@ -96,7 +96,7 @@ func TestAnsible(t *testing.T) {
 		host.Equal(h, "the undo", recap, "changed=2 failed=0")
 		h.Sh("rm -r /var/lib/polyinst/*") // the users' files, which it leaves
 		unchanged(h, "after it", h.Sh(roleFiles), before)
-		kit.InPublic(h, "undone", h.Su("alice", kit.Place).Out())
+		kit.InPublic(h, "undone", h.Su("alice", kit.WhichTmp).Out())
 		_, recap = play(h, absent)
 		host.Equal(h, "the undo once more", recap, "changed=0 failed=0")
 	}, host.Within(8*time.Minute))
@@ -135,7 +135,7 @@ func TestAnsibleRefuses(t *testing.T) {
 		host.Equal(h, "pam_namespace beside it", strings.HasSuffix(recap, " failed=1"), true)
 		h.Match("why", said, `pam_namespace\.so stands at /etc/pam\.d/sshd:5:1, and does not go into one stack with pam_polyinst\.so`)
 		unchanged(h, "after it", h.Sh(roleFiles), before)
-		kit.InPublic(h, "a session", h.Su("alice", kit.Place).Out())
+		kit.InPublic(h, "a session", h.Su("alice", kit.WhichTmp).Out())
 	}, host.Within(8*time.Minute))
 }
 

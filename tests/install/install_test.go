@@ -39,7 +39,7 @@ func TestMakeInstall(t *testing.T) {
 		h.Config(kit.OwnTmp)
 		h.Prepare(kit.TmpParent)
 		h.PAM("su", host.Stack(kit.Session)...)
-		kit.InInstance(h, "installed", "alice", h.Su("alice", kit.Place).Out())
+		kit.InInstance(h, "installed", "alice", h.Su("alice", kit.WhichTmp).Out())
 		r := h.Command("make", "uninstall").Dir(h.Source("")).Run()
 		h.Match("while a stack names the module", r.Stdout+r.Stderr, `/etc/pam\.d/su\n`)
 		host.Equal(h, "the command is there still", h.Exists("/usr/sbin/polyinst"), true)

@@ -85,7 +85,7 @@ func TestPackageLife(t *testing.T) {
 		mustPkg(h, "dpkg", "-i", deb(h))
 		host.Equal(h, "PAM after installation", h.Sh("cat /etc/pam.d/*"), stacks)
 		h.MustRun("polyinst", "check")
-		kit.InPublic(h, "installed only", h.MustRun("su", "alice", "-c", kit.Place))
+		kit.InPublic(h, "installed only", h.MustRun("su", "alice", "-c", kit.WhichTmp))
 		for _, link := range []string{"multi-user.target.wants/polyinst-prepare.service", "timers.target.wants/polyinst-gc.timer", "sockets.target.wants/polyinst.socket"} {
 			if !h.Exists("/etc/systemd/system/" + link) {
 				t.Errorf("%s is not there", link)
@@ -98,7 +98,7 @@ func TestPackageLife(t *testing.T) {
 		for _, stack := range []string{"common-session", "common-session-noninteractive"} {
 			h.Match(stack, h.ReadFile("/etc/pam.d/"+stack), `(?m)^session\s+required\s+pam_polyinst\.so rescue=root,@sudo\s*\n(session\s+optional\s+pam_systemd\.so\s*\n)?# end of pam-auth-update config`)
 		}
-		kit.InInstance(h, "enabled", "alice", h.MustRun("su", "alice", "-c", "touch /tmp/mine; "+kit.Place))
+		kit.InInstance(h, "enabled", "alice", h.MustRun("su", "alice", "-c", "touch /tmp/mine; "+kit.WhichTmp))
 		if h.Exists("/tmp/mine") {
 			t.Error("alice's file is in the public /tmp")
 		}
@@ -106,13 +106,13 @@ func TestPackageLife(t *testing.T) {
 		h.MustRun("polyinst", "gc")
 
 		// An upgrade while alice is logged in.
-		s := h.OnPty("su", "alice", "-c", "echo ready; read line; "+kit.Place+"; echo done")
+		s := h.OnPty("su", "alice", "-c", "echo ready; read line; "+kit.WhichTmp+"; echo done")
 		s.Expect("ready")
 		mustPkg(h, "dpkg", "-i", deb(h))
 		host.Equal(h, "the configuration", h.ReadFile(host.ConfigFile), kit.OwnTmp)
 		h.Match("the profile", h.ReadFile("/etc/pam.d/common-session"), `pam_polyinst`)
 		s.Send("\n")
-		s.Expect(h.Place(kit.Instance("alice")))
+		s.Expect(h.FileID(kit.Instance("alice")))
 		s.Expect("done")
 		host.Equal(h, "its exit status", s.Wait().Code, 0)
 
@@ -125,7 +125,7 @@ func TestPackageLife(t *testing.T) {
 		said := mustPkg(h, "apt-get", "-y", "-o", "Dpkg::Use-Pty=0", "remove", debName)
 		h.Match("what removal says", said, `(?m)^  /var/lib/polyinst/tmp/$`)
 		host.Equal(h, "PAM after removal", h.Sh("cat /etc/pam.d/*"), stacks)
-		kit.InPublic(h, "removed", h.MustRun("su", "alice", "-c", kit.Place))
+		kit.InPublic(h, "removed", h.MustRun("su", "alice", "-c", kit.WhichTmp))
 		host.Equal(h, "the configuration", h.ReadFile(host.ConfigFile), kit.OwnTmp)
 		if h.Exists(h.Module()) || h.Exists("/usr/sbin/polyinst") {
 			t.Error("the module or the command is still there")
@@ -167,7 +167,7 @@ func TestPackageEnabled(t *testing.T) {
 		mustPkg(h, "dpkg", "-i", deb(h))
 		stacks := kit.PAMState(h)
 		h.MustRun("polyinst", "enable", "--tmp", "sshd", "su")
-		seen := s.SSH("alice", kit.Place)
+		seen := s.SSH("alice", kit.WhichTmp)
 		h.MustRun("polyinst", "confirm")
 		kit.InInstance(h, "by ssh", "alice", seen.Out())
 		h.Match("removal", pkg(h, "dpkg", "-r", debName).Stderr, "Remove their pam_polyinst.so lines first: polyinst disable SERVICE")
@@ -186,7 +186,7 @@ func TestPackageRemovalOfAnEnabledProfile(t *testing.T) {
 		installed(h)
 		mustPkg(h, "dpkg", "-r", debName)
 		host.Equal(h, "stacks that name it", h.Sh("grep -ls pam_polyinst /etc/pam.d/* || :"), "")
-		kit.InPublic(h, "removed", h.MustRun("su", "alice", "-c", kit.Place))
+		kit.InPublic(h, "removed", h.MustRun("su", "alice", "-c", kit.WhichTmp))
 	})
 }
 
@@ -211,7 +211,7 @@ func TestPackageRemovalIsRefused(t *testing.T) {
 				}
 				host.Equal(h, "state", h.MustRun("dpkg-query", "-W", "-f", "${db:Status-Abbrev}", debName)[1:2], "i")
 				h.Match("the profile stays", h.ReadFile("/etc/pam.d/common-session-noninteractive"), `pam_polyinst`)
-				kit.InInstance(h, "still", "alice", h.MustRun("su", "alice", "-c", kit.Place))
+				kit.InInstance(h, "still", "alice", h.MustRun("su", "alice", "-c", kit.WhichTmp))
 
 				h.Sh("sed -i '/pam_polyinst.so debug/d' " + file)
 				mustPkg(h, "dpkg", "-r", debName)
@@ -329,21 +329,21 @@ func TestPackageRPM(t *testing.T) {
 		must("-i", rpm(h))
 		host.Equal(h, "the module's place", h.Exists("/usr/lib64/security/pam_polyinst.so"), true)
 		host.Equal(h, "its files", run("-V", "pam_polyinst").Stdout, "")
-		kit.InPublic(h, "installed only", h.Su("alice", kit.Place).Out())
+		kit.InPublic(h, "installed only", h.Su("alice", kit.WhichTmp).Out())
 		h.MustRun("polyinst", "enable", "--tmp", "--no-confirm", "su")
-		kit.InInstance(h, "enabled", "alice", h.Su("alice", kit.Place).Out())
+		kit.InInstance(h, "enabled", "alice", h.Su("alice", kit.WhichTmp).Out())
 		h.Match("status", h.MustRun("polyinst", "status"), `(?m)^state +on$(?s:.*)^module +/\S*/pam_polyinst\.so: whole, and of the same build as this command$`)
 		h.Config("# an administrator's\n")
 		must("-U", "--replacepkgs", rpm(h))
 		host.Equal(h, "the configuration", h.ReadFile(host.ConfigFile), "# an administrator's\n")
-		kit.InInstance(h, "once more", "alice", h.Su("alice", kit.Place).Out())
+		kit.InInstance(h, "once more", "alice", h.Su("alice", kit.WhichTmp).Out())
 
 		r := run("-e", "pam_polyinst")
 		h.Match("removal while a stack names the module", r.Stderr, `(?s)is not removed.*\n  /etc/pam\.d/su\n`)
-		kit.InInstance(h, "still", "alice", h.Su("alice", kit.Place).Out())
+		kit.InInstance(h, "still", "alice", h.Su("alice", kit.WhichTmp).Out())
 		h.MustRun("polyinst", "disable", "su")
 		must("-e", "pam_polyinst")
-		kit.InPublic(h, "removed", h.Su("alice", kit.Place).Out())
+		kit.InPublic(h, "removed", h.Su("alice", kit.WhichTmp).Out())
 		left := slices.DeleteFunc(minus(files(h), before), func(s string) bool {
 			return strings.HasPrefix(s, host.Parents) || strings.HasPrefix(s, "/etc/security/polyinst")
 		})
@@ -407,7 +407,7 @@ func TestPackageAsWritten(t *testing.T) {
 					typed(c)
 				}
 				h.MustRun("polyinst", "enable", "--tmp", "--no-confirm", "sshd", "su")
-				kit.InInstance(h, "by ssh", "alice", s.SSH("alice", kit.Place).Out())
+				kit.InInstance(h, "by ssh", "alice", s.SSH("alice", kit.WhichTmp).Out())
 				h.Match("status", h.MustRun("polyinst", "status"), `(?m)^state +on$`)
 				host.Equal(h, "commands that undo it", len(undo), 2)
 				for _, c := range undo {
@@ -415,7 +415,7 @@ func TestPackageAsWritten(t *testing.T) {
 				}
 				host.Equal(h, "the stacks", h.Sh(stacks), before)
 				host.Equal(h, "the module", h.Exists(h.Module()), false)
-				kit.InPublic(h, "removed", s.SSH("alice", kit.Place).Out())
+				kit.InPublic(h, "removed", s.SSH("alice", kit.WhichTmp).Out())
 			})
 		})
 	}
@@ -447,7 +447,7 @@ func TestPackageUpgradeFromTheFirstVersion(t *testing.T) {
 		shows := func(what string) {
 			t.Helper()
 			a.Send("echo at=$(stat -c %d:%i /tmp) $(cat /tmp/file /var/tmp/file)\n")
-			host.Equal(h, what, a.Expect(`at=(\d+:\d+ hers hers)`)[1], h.Place(kit.Instance("alice"))+" hers hers")
+			host.Equal(h, what, a.Expect(`at=(\d+:\d+ hers hers)`)[1], h.FileID(kit.Instance("alice"))+" hers hers")
 		}
 		shows("before the upgrade")
 		tmpdirs := func() string { return h.Sh("ls -A /var/lib/polyinst/var-tmp | grep -v '^.lock$' || :") }
@@ -464,7 +464,7 @@ func TestPackageUpgradeFromTheFirstVersion(t *testing.T) {
 		host.Equal(h, "the session's mounts", x.Sessions[0].Polydirs[0].Covered && x.Sessions[0].Polydirs[1].Covered, true)
 
 		// new sessions beside it, and gc
-		host.Equal(h, "a new one of alice", h.Su("alice", kit.Place+"; cat /tmp/file; ls -A /var/tmp").Out(), h.Place(kit.Instance("alice"))+"\nhers")
+		host.Equal(h, "a new one of alice", h.Su("alice", kit.WhichTmp+"; cat /tmp/file; ls -A /var/tmp").Out(), h.FileID(kit.Instance("alice"))+"\nhers")
 		host.Equal(h, "bob's files", h.Su("bob", "cat /tmp/file").Out(), "mine")
 		h.MustRun("polyinst", "gc")
 		host.Equal(h, "tmpdirs after gc", tmpdirs(), hers)
@@ -500,7 +500,7 @@ func TestPackageTarball(t *testing.T) {
 		h.MustRun("polyinst", "prepare")
 		h.PAM("su", host.Stack(kit.Session)...)
 		h.MustRun("polyinst", "check", "--pam")
-		kit.InInstance(h, "installed", "alice", h.Su("alice", kit.Place).Out())
+		kit.InInstance(h, "installed", "alice", h.Su("alice", kit.WhichTmp).Out())
 		host.Equal(h, "the module's place", h.Exists(h.Module()), true)
 		h.Match("a completion", h.ReadFile("/usr/share/bash-completion/completions/polyinst"), "__start_polyinst")
 		h.MustRun("oscap", "xccdf", "validate", "/usr/share/pam_polyinst/openscap/polyinst-xccdf.xml")
@@ -533,7 +533,7 @@ func TestPackageByAnsible(t *testing.T) {
 		_, recap := play(h, vars)
 		host.Equal(h, "the first run", strings.HasSuffix(recap, " failed=0"), true)
 		host.Equal(h, "the package", h.MustRun("dpkg-query", "-W", "-f", "${db:Status-Abbrev}", debName)[1:2], "i")
-		kit.InInstance(h, "isolated", "alice", h.Su("alice", kit.Place).Out())
+		kit.InInstance(h, "isolated", "alice", h.Su("alice", kit.WhichTmp).Out())
 		said, recap := play(h, vars)
 		if recap != "changed=0 failed=0" {
 			t.Errorf("once more: %s\n%s", recap, said)
@@ -542,6 +542,6 @@ func TestPackageByAnsible(t *testing.T) {
 		host.Equal(h, "the undo", strings.HasSuffix(recap, " failed=0"), true)
 		host.Equal(h, "the module", h.Exists(h.Module()), false)
 		host.Equal(h, "the stacks", h.Sh("cat /etc/pam.d/su /etc/pam.d/sshd"), stacks)
-		kit.InPublic(h, "removed", h.Su("alice", kit.Place).Out())
+		kit.InPublic(h, "removed", h.Su("alice", kit.WhichTmp).Out())
 	}, host.Within(8*time.Minute))
 }

@@ -27,8 +27,8 @@ method          = "user"
 except          = ["root"]
 `
 
-// Place prints which directory a session sees as /tmp.
-const Place = "stat -c %d:%i /tmp"
+// WhichTmp prints which directory a session sees as /tmp.
+const WhichTmp = "stat -c %d:%i /tmp"
 
 // LogIn is a session by login on a terminal, with a shell in it; its /tmp is the user's.
 func LogIn(h *host.Host, user string) *host.Process {
@@ -39,7 +39,7 @@ func LogIn(h *host.Host, user string) *host.Process {
 	p.Expect("Password: ")
 	p.Send(host.Password + "\n")
 	p.Expect(`\$ `)
-	p.Send("echo at=$(" + Place + ")\n")
+	p.Send("echo at=$(" + WhichTmp + ")\n")
 	InInstance(h, "login", user, p.Expect(`at=(\d+:\d+)`)[1])
 	return p
 }
@@ -89,13 +89,13 @@ func InInstance(h *host.Host, what, user, seen string) {
 		h.T.Errorf("%s: %s has no instance", what, user)
 		return
 	}
-	if want := h.Place(Instance(user)); seen != want {
-		h.T.Errorf("%s: /tmp is %q, want %s's instance %s; the public /tmp is %s", what, seen, user, want, h.Place("/tmp"))
+	if want := h.FileID(Instance(user)); seen != want {
+		h.T.Errorf("%s: /tmp is %q, want %s's instance %s; the public /tmp is %s", what, seen, user, want, h.FileID("/tmp"))
 	}
 }
 
 // InPublic fails the story where a session's /tmp was not the public one.
 func InPublic(h *host.Host, what, seen string) {
 	h.T.Helper()
-	host.Equal(h, what+": the public /tmp", seen, h.Place("/tmp"))
+	host.Equal(h, what+": the public /tmp", seen, h.FileID("/tmp"))
 }

@@ -43,7 +43,7 @@ func InitScript(h *host.Host, body string) {
 const (
 	X11Dir = "/tmp/.X11-unix"
 	KeepX  = `keep = [".X11-unix"]` + "\n"
-	PlaceX = "stat -c %d:%i " + X11Dir
+	WhichX = "stat -c %d:%i " + X11Dir
 )
 
 const (
@@ -80,7 +80,7 @@ except       = ["root"]
 // SeesOwnTmp reports whether a user's /tmp by su is their own.
 func SeesOwnTmp(h *host.Host, user string, own bool) {
 	h.T.Helper()
-	seen := h.MustRun("su", user, "-c", Place)
+	seen := h.MustRun("su", user, "-c", WhichTmp)
 	if own {
 		InInstance(h, "su "+user, user, seen)
 	} else {

@@ -55,7 +55,7 @@ func TestKilledWorkerAndRoot(t *testing.T) {
 		h.AddUser("alice")
 		h.MustRun("mkdir", "-p", "/srv/root/proc")
 		h.Sh("for d in bin sbin lib lib64 usr etc run var dev tmp .host; do [ -e /$d ] && mkdir -p /srv/root/$d && mount --rbind /$d /srv/root/$d; done; mount -t proc none /srv/root/proc")
-		public := h.Place("/tmp")
+		public := h.FileID("/tmp")
 		home := func(command string) string { return h.Cmd("sh", "-c", command).Stdout }
 		places := map[string]func(string) string{
 			"the view of process 1": home,
@@ -88,7 +88,7 @@ func TestProcess1CannotBeLookedAt(t *testing.T) {
 	kit.Story(t, kit.OwnTmp, []string{"pamhost"}, func(h *host.Host) {
 		killed := h.Built("fault") + " 1 worker setsid 1 kill"
 		home := func(command string) string { return h.Cmd("sh", "-c", command).Stdout }
-		host.Equal(h, "a login program", rootsView(h, home, killed, "window", "start", "dropcap:cap_sys_ptrace"), h.Place("/tmp"))
+		host.Equal(h, "a login program", rootsView(h, home, killed, "window", "start", "dropcap:cap_sys_ptrace"), h.FileID("/tmp"))
 		host.Equal(h, "sudo", rootsView(h, home, killed, "window", "ruser=alice", "start", "dropcap:cap_sys_ptrace"), "refused")
 		h.WaitLog("reading /proc/1/ns was refused")
 		bare := func(command string) string {
@@ -106,7 +106,7 @@ func TestLimitsChooseNoView(t *testing.T) {
 		h.AddUser("alice")
 		look := func(what, before string, settings ...string) {
 			got := rootsView(h, func(command string) string { return kit.InASession(h, command) }, before, settings...)
-			host.Equal(h, what, got, h.Place("/tmp"))
+			host.Equal(h, what, got, h.FileID("/tmp"))
 		}
 		// soft limits: the worker may raise them up to the hard ones
 		for _, limit := range []string{"as=50000000", "data=1", "stack=16384", "nofile=10", "fsize=0", "cpu=1", "nproc=0", "core=0"} {
@@ -116,7 +116,7 @@ func TestLimitsChooseNoView(t *testing.T) {
 		for n := 3; n <= 12; n++ {
 			limit := fmt.Sprintf("rlimit:nofile=%d,%d", n, n)
 			got := rootsView(h, func(command string) string { return kit.InASession(h, command) }, "", "start", limit)
-			if got != h.Place("/tmp") && got != "refused" {
+			if got != h.FileID("/tmp") && got != "refused" {
 				t.Errorf("%s: root is in alice's view", limit)
 			}
 		}
@@ -137,7 +137,7 @@ func TestLimitsChooseNoPublicDirectory(t *testing.T) {
 		kit.Sudoers(h)
 		sudo := []string{"sudo", "-n", "stat", "-c", "at %d:%i", "/tmp"}
 		h.Command(sudo...).As(alice).Dir("/").Must()
-		own, opened := "at "+h.Place(kit.Instance("root")), 0
+		own, opened := "at "+h.FileID(kit.Instance("root")), 0
 		limits := []string{"as=300000000", "nproc=0", "stack=65536", "fsize=0", "sigpending=0", "cpu=1", "memlock=0", "rtprio=0"}
 		for n := 5; n <= 20; n++ {
 			limits = append(limits, fmt.Sprint("nofile=", n))
@@ -278,10 +278,10 @@ func TestCallerChoosesNoKernel(t *testing.T) {
 			args := append(before, "su", "bob", "-c", "stat -c %d:%i /tmp")
 			return h.Command(args...).As(alice).Dir("/").Stdin(host.Password + "\n").Must()
 		}
-		if inside("env") == h.Place("/tmp") {
+		if inside("env") == h.FileID("/tmp") {
 			t.Skip("needs a kernel feature: tmpfs noswap")
 		}
-		if inside("setarch", "--uname-2.6") == h.Place("/tmp") {
+		if inside("setarch", "--uname-2.6") == h.FileID("/tmp") {
 			t.Error("bob's session is in the public directory, because alice says that the kernel is an old one")
 		}
 	})

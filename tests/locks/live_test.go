@@ -323,8 +323,8 @@ except          = ["root"]
 			tr := h.PamHost("service=su", "user=carol", "start", "acct", "open", "root-exec:/run/nest/run 2>&1", "close", "end")
 			tr.RC("open", host.PAMSuccess)
 			out := tr.Step("root-exec").Text
-			if want := h.Place(kit.Instance("carol")); !strings.Contains(out, "bobs "+want) {
-				t.Fatalf("bob's session out of carol's view: %s; her instance is %s, alice's %s", out, want, h.Place(kit.Instance("alice")))
+			if want := h.FileID(kit.Instance("carol")); !strings.Contains(out, "bobs "+want) {
+				t.Fatalf("bob's session out of carol's view: %s; her instance is %s, alice's %s", out, want, h.FileID(kit.Instance("alice")))
 			}
 			if number(out) == alices {
 				return // that is what could have gone wrong

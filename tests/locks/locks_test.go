@@ -62,7 +62,7 @@ echo $host $PPID > /run/in`
 // come to its end.
 func othersGoOn(h *host.Host, what string) {
 	h.T.Helper()
-	r := h.Su("alice", kit.Place)
+	r := h.Su("alice", kit.WhichTmp)
 	if r.Code != 0 {
 		h.T.Errorf("%s: another session is refused: %s", what, r)
 	} else {
@@ -245,7 +245,7 @@ func TestStoppedSessionTakesTheWinners(t *testing.T) {
 				h.AddUser("alice")
 				args := []string{"strace", "-f", "-qq", "-o", "/dev/stdout", "-e", "trace=mkdirat",
 					"-e", fmt.Sprintf("inject=mkdirat:signal=SIGSTOP:when=%d", nth), h.Built("pamhost")}
-				p := h.Start(append(args, kit.Steps("open", "exec:"+kit.Place, "close", "end")...)...)
+				p := h.Start(append(args, kit.Steps("open", "exec:"+kit.WhichTmp, "close", "end")...)...)
 				worker := p.Expect(`(\d+) +--- stopped by SIGSTOP`)[1]
 				stopped := stopHost(h, worker)
 				h.Match("instances", strings.Join(kit.Instances(h), " "), making)

@@ -54,11 +54,11 @@ func TestAuditRecords(t *testing.T) {
 
 		// no audit log, or none for us: the session is the same
 		for _, inject := range []string{"sendto:error=EPERM", "sendto:error=ECONNREFUSED"} {
-			tr, _ := sent(inject, kit.Steps("open", "exec:"+kit.Place, "close", "end")...)
+			tr, _ := sent(inject, kit.Steps("open", "exec:"+kit.WhichTmp, "close", "end")...)
 			tr.RC("open", host.PAMSuccess)
 			kit.InInstance(h, inject, "alice", tr.Step("exec").Text)
 		}
-		tr = h.PamHost(append([]string{"dropcap:cap_audit_write"}, kit.Steps("open", "exec:"+kit.Place, "close", "end")...)...)
+		tr = h.PamHost(append([]string{"dropcap:cap_audit_write"}, kit.Steps("open", "exec:"+kit.WhichTmp, "close", "end")...)...)
 		tr.RC("open", host.PAMSuccess)
 		kit.InInstance(h, "without CAP_AUDIT_WRITE", "alice", tr.Step("exec").Text)
 	})
@@ -77,7 +77,7 @@ func TestAuditAbsent(t *testing.T) {
 	kit.HostStory(t, func(h *host.Host) {
 		h.Need("strace")
 		args := []string{"strace", "-f", "-qq", "-o", "/root/trace", "-e", "trace=socket", "-e", "inject=socket:error=EPROTONOSUPPORT:when=1+"}
-		tr := h.Command(append(append(args, h.Built("pamhost")), kit.Steps("open", "exec:"+kit.Place, "close", "end")...)...).Trace()
+		tr := h.Command(append(append(args, h.Built("pamhost")), kit.Steps("open", "exec:"+kit.WhichTmp, "close", "end")...)...).Trace()
 		tr.RC("open", host.PAMSuccess)
 		h.Match("the trace", h.ReadFile("/root/trace"), "NETLINK_AUDIT.*EPROTONOSUPPORT")
 		kit.InInstance(h, "without audit", "alice", tr.Step("exec").Text)

@@ -27,7 +27,7 @@ func TestHostIsUnchanged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			kit.HostStory(t, func(h *host.Host) {
-				steps := append(before, kit.Steps("snapshot:before", "open", "snapshot:open", "exec:"+kit.Place, "snapshot:used", "close", "snapshot:closed", "end")...)
+				steps := append(before, kit.Steps("snapshot:before", "open", "snapshot:open", "exec:"+kit.WhichTmp, "snapshot:used", "close", "snapshot:closed", "end")...)
 				tr := h.PamHost(steps...)
 				tr.RC("open", host.PAMSuccess)
 				tr.RC("close", host.PAMSuccess)
@@ -44,7 +44,7 @@ func TestHostIsUnchanged(t *testing.T) {
 func TestHostWorkingDirectory(t *testing.T) {
 	kit.HostStory(t, func(h *host.Host) {
 		tr := h.PamHost(kit.Steps("cwd:/etc", "open", "root-exec:pwd; stat -c %d:%i .", "close", "end")...)
-		host.Equal(h, "in /etc", tr.Step("root-exec").Text, "/etc\n"+h.Place("/etc"))
+		host.Equal(h, "in /etc", tr.Step("root-exec").Text, "/etc\n"+h.FileID("/etc"))
 		tr = h.PamHost(kit.Steps("cwd:/tmp", "open", "root-exec:stat -c %d:%i .", "close", "end")...)
 		kit.InInstance(h, "in /tmp", "alice", tr.Step("root-exec").Text)
 	})
@@ -53,16 +53,16 @@ func TestHostWorkingDirectory(t *testing.T) {
 // Hosts fork wherever they like, and never hang.
 func TestHostThatForks(t *testing.T) {
 	cases := map[string][]string{
-		"before open":                   kit.Steps("fork", "open", "exec:"+kit.Place, "close", "end", "join"),
-		"twice before open":             kit.Steps("fork", "fork", "open", "exec:"+kit.Place, "close", "end", "join", "join"),
-		"between open and close":        kit.Steps("open", "fork", "exec:"+kit.Place, "join", "close", "end"),
-		"before close":                  kit.Steps("open", "exec:"+kit.Place, "fork", "close", "end", "join", "end"),
-		"close in an unprivileged one":  kit.Steps("open", "exec:"+kit.Place, "fork", "unpriv", "close", "end", "join", "end"),
-		"open in one, close in another": kit.Steps("fork", "open", "exec:"+kit.Place, "join", "fork", "close", "join", "end"),
-		"end in a child":                kit.Steps("open", "fork", "end-silent", "join", "exec:"+kit.Place, "close", "end"),
-		"credentials in a child":        kit.Steps("open", "fork", "cred", "join", "exec:"+kit.Place, "close", "end"),
+		"before open":                   kit.Steps("fork", "open", "exec:"+kit.WhichTmp, "close", "end", "join"),
+		"twice before open":             kit.Steps("fork", "fork", "open", "exec:"+kit.WhichTmp, "close", "end", "join", "join"),
+		"between open and close":        kit.Steps("open", "fork", "exec:"+kit.WhichTmp, "join", "close", "end"),
+		"before close":                  kit.Steps("open", "exec:"+kit.WhichTmp, "fork", "close", "end", "join", "end"),
+		"close in an unprivileged one":  kit.Steps("open", "exec:"+kit.WhichTmp, "fork", "unpriv", "close", "end", "join", "end"),
+		"open in one, close in another": kit.Steps("fork", "open", "exec:"+kit.WhichTmp, "join", "fork", "close", "join", "end"),
+		"end in a child":                kit.Steps("open", "fork", "end-silent", "join", "exec:"+kit.WhichTmp, "close", "end"),
+		"credentials in a child":        kit.Steps("open", "fork", "cred", "join", "exec:"+kit.WhichTmp, "close", "end"),
 		"two sessions one after another": kit.Steps("fork", "open", "close", "join",
-			"open", "exec:"+kit.Place, "close", "end"),
+			"open", "exec:"+kit.WhichTmp, "close", "end"),
 	}
 	for name, steps := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -130,8 +130,8 @@ func TestHostWithThreadsThatWaits(t *testing.T) {
 // others stay where they are.
 func TestHostWithThreads(t *testing.T) {
 	cases := map[string][]string{
-		"main thread":  kit.Steps("threads:8", "snapshot:before", "open", "snapshot:open", "exec:"+kit.Place, "close", "end"),
-		"other thread": kit.Steps("threads:3", "in-thread", "snapshot:before", "open", "snapshot:open", "exec:"+kit.Place, "close", "join", "end"),
+		"main thread":  kit.Steps("threads:8", "snapshot:before", "open", "snapshot:open", "exec:"+kit.WhichTmp, "close", "end"),
+		"other thread": kit.Steps("threads:3", "in-thread", "snapshot:before", "open", "snapshot:open", "exec:"+kit.WhichTmp, "close", "join", "end"),
 	}
 	for name, steps := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -156,7 +156,7 @@ func TestHostInAChroot(t *testing.T) {
 		h.WriteFile("/srv/outside", "")
 		h.MustRun("mount", "-t", "tmpfs", "tmpfs", "/srv/jail/srv")
 		tr := h.PamHost(append([]string{"chroot:/srv/jail"}, kit.Steps(
-			"open", "root-exec:ls -A /srv", "exec:"+kit.Place, "close", "end")...)...)
+			"open", "root-exec:ls -A /srv", "exec:"+kit.WhichTmp, "close", "end")...)...)
 		tr.RC("open", host.PAMSuccess)
 		tr.RC("close", host.PAMSuccess)
 		host.Equal(h, "/srv in the jail", tr.Step("root-exec").Text, "")
@@ -166,7 +166,7 @@ func TestHostInAChroot(t *testing.T) {
 
 func TestGoHost(t *testing.T) {
 	kit.HostStory(t, func(h *host.Host) {
-		tr := h.Command(h.Built("gohost"), "pamhost", "alice", kit.Place).Trace()
+		tr := h.Command(h.Built("gohost"), "pamhost", "alice", kit.WhichTmp).Trace()
 		tr.RC("open", host.PAMSuccess)
 		tr.RC("close", host.PAMSuccess)
 		kit.InInstance(h, "a Go host", "alice", tr.Step("exec").Text)
@@ -197,7 +197,7 @@ func TestHostInAPlainChroot(t *testing.T) {
 		h.Sh(`for d in bin sbin lib lib64 usr etc var run tmp proc dev home root .host; do
 [ -e /$d ] || continue; mkdir -p /srv/jail/$d; mount --rbind /$d /srv/jail/$d; mount --make-rslave /srv/jail/$d; done`)
 		tr := h.PamHost(append([]string{"chroot:/srv/jail"}, kit.Steps(
-			"open", "open", "root-exec:ls -A /; grep -c ' /tmp ' /proc/self/mountinfo", "exec:"+kit.Place, "close", "end")...)...)
+			"open", "open", "root-exec:ls -A /; grep -c ' /tmp ' /proc/self/mountinfo", "exec:"+kit.WhichTmp, "close", "end")...)...)
 		tr.RC("open", host.PAMSuccess)
 		kit.InInstance(h, "in the jail", "alice", tr.Step("exec").Text)
 		if seen := tr.Step("root-exec").Text; strings.Contains(seen, "srv") || !strings.HasSuffix(seen, "\n2") {

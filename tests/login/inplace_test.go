@@ -71,7 +71,7 @@ func TestNestedWithoutJoin(t *testing.T) {
 func TestViewThatWasTakenApart(t *testing.T) {
 	kit.Story(t, kit.OwnTmp, []string{"pamhost"}, func(h *host.Host) {
 		h.AddUser("alice")
-		tr := h.PamHost(kit.Steps("open", "root-exec:umount /tmp", "open", "exec:"+kit.Place, "close", "end")...)
+		tr := h.PamHost(kit.Steps("open", "root-exec:umount /tmp", "open", "exec:"+kit.WhichTmp, "close", "end")...)
 		tr.RC("open", host.PAMSuccess)
 		kit.InInstance(h, "the second open", "alice", tr.Step("exec").Text)
 	})

@@ -34,7 +34,7 @@ func pamMount(h *host.Host, service string) {
 // What pam_mount mounts is seen in the session, and is off the host when the last
 // session has ended.
 func TestPamMountBeforeUs(t *testing.T) {
-	const look = "stat -f -c %T /home/alice/vol; " + kit.Place
+	const look = "stat -f -c %T /home/alice/vol; " + kit.WhichTmp
 	judge := func(h *host.Host, how, out string) {
 		kind, at, _ := strings.Cut(strings.TrimSpace(out), "\n")
 		host.Equal(h, how+": what is at the volume", kind, "tmpfs")
@@ -102,7 +102,7 @@ echo "$PAM_USER $PAM_TYPE $(stat -c %d:%i /tmp) $(pwd -P)" >>/run/told."$1"
 				tr := h.PamHost(kit.Steps("cwd:/usr", "snapshot:before", "open", "exec:stat -c %d:%i /tmp", "close", "exec:stat -c %d:%i /tmp; pwd -P", "end", "snapshot:end")...)
 				tr.RC("open", host.PAMSuccess)
 				tr.RC("close", host.PAMSuccess)
-				public, own := h.Place("/tmp"), tr.All("exec")[0].Text
+				public, own := h.FileID("/tmp"), tr.All("exec")[0].Text
 				if own == public {
 					t.Fatal("the session is in the public /tmp")
 				}
@@ -130,7 +130,7 @@ echo "$PAM_USER $PAM_TYPE $(stat -c %d:%i /tmp) $(pwd -P)" >>/run/told."$1"
 			h.Need("sudo")
 			own := strings.TrimSpace(h.MustRun("su", "alice", "-c", "stat -c %d:%i /tmp; sudo true"))
 			h.Match("before our line", h.ReadFile("/run/told.before"), "root open_session "+own+" .*\nroot close_session "+own+" .*\n")
-			h.Match("behind our line", h.ReadFile("/run/told.behind"), "root open_session "+h.Place("/tmp")+" .*\nroot close_session "+h.Place("/tmp")+" .*\n")
+			h.Match("behind our line", h.ReadFile("/run/told.behind"), "root open_session "+h.FileID("/tmp")+" .*\nroot close_session "+h.FileID("/tmp")+" .*\n")
 		})
 	})
 	t.Run("no line that opens", func(t *testing.T) {
@@ -154,7 +154,7 @@ func TestKerberosTicketIsGone(t *testing.T) {
 		h.PAM("su", "auth required pam_krb5.so", "account required pam_permit.so", "password required pam_deny.so",
 			closeFirst, "session optional pam_krb5.so", kit.Session, "session required pam_unix.so")
 		bob := h.AddUser("bob")
-		p := h.Command("su", "alice", "-c", "echo got=$KRB5CCNAME; "+kit.Place).As(bob).OnPty()
+		p := h.Command("su", "alice", "-c", "echo got=$KRB5CCNAME; "+kit.WhichTmp).As(bob).OnPty()
 		p.Expect("Password")
 		p.Send("secret\n")
 		p.Expect(`got=FILE:/tmp/krb5cc_`)

@@ -19,7 +19,7 @@ func TestWhoSeesWhat(t *testing.T) {
 		host.Equal(h, "alice's other session", h.MustRun("su", "alice", "-c", "cat /tmp/note"), "from-alice")
 		host.Equal(h, "bob", h.MustRun("su", "bob", "-c", "ls -A /tmp"), "")
 		host.Equal(h, "the machine", h.MustRun("ls", "-A", "/tmp"), "")
-		kit.InPublic(h, "su root", h.MustRun("su", "root", "-c", kit.Place))
+		kit.InPublic(h, "su root", h.MustRun("su", "root", "-c", kit.WhichTmp))
 
 		// No user gets at another's instance by its path.
 		r := h.Su("bob", "ls "+kit.Instance("alice"))

@@ -22,7 +22,7 @@ func TestSSHAuthentication(t *testing.T) {
 			t.Parallel()
 			sshStory(t, func(h *host.Host, s *host.Sshd) {
 				h.AddUser("alice")
-				kit.InInstance(h, "ssh", "alice", s.Client(how, "alice", kit.Place).Must())
+				kit.InInstance(h, "ssh", "alice", s.Client(how, "alice", kit.WhichTmp).Must())
 				h.WaitLog("Accepted " + strings.Split(string(how), ",")[0])
 			})
 		})
@@ -34,7 +34,7 @@ func TestSSHTerminal(t *testing.T) {
 		h.AddUser("alice")
 		p := s.Client(host.PublicKey, "alice", "-tt").OnPty()
 		p.Expect(`\$ `)
-		p.Send("tty; echo at=$(" + kit.Place + ")\n")
+		p.Send("tty; echo at=$(" + kit.WhichTmp + ")\n")
 		p.Expect("/dev/pts/")
 		kit.InInstance(h, "ssh -t", "alice", p.Expect(`at=(\d+:\d+)`)[1])
 		p.Send("exit\n")
@@ -66,7 +66,7 @@ func TestSSHMultiplexed(t *testing.T) {
 		master := s.Client(host.PublicKey, "alice", "-oControlMaster=yes", "-oControlPath=/run/mux", "echo ready; cat").Start()
 		master.Expect("ready")
 		for range 3 {
-			r := s.Client(host.PublicKey, "alice", "-oControlPath=/run/mux", kit.Place).Must()
+			r := s.Client(host.PublicKey, "alice", "-oControlPath=/run/mux", kit.WhichTmp).Must()
 			kit.InInstance(h, "multiplexed", "alice", r)
 		}
 		master.CloseInput()
@@ -84,7 +84,7 @@ func TestSSHManyAtOnce(t *testing.T) {
 		for i := range users * each {
 			wg.Go(func() {
 				name := fmt.Sprint("user", i%users)
-				if r := s.SSH(name, kit.Place); r.Code != 0 {
+				if r := s.SSH(name, kit.WhichTmp); r.Code != 0 {
 					t.Errorf("%s", r)
 				} else {
 					kit.InInstance(h, "ssh", name, r.Out())

@@ -11,9 +11,9 @@ import (
 func TestSu(t *testing.T) {
 	kit.Story(t, kit.OwnTmp, []string{"su", "su-l"}, func(h *host.Host) {
 		h.AddUser("alice")
-		kit.InInstance(h, "su", "alice", h.MustRun("su", "alice", "-c", kit.Place))
+		kit.InInstance(h, "su", "alice", h.MustRun("su", "alice", "-c", kit.WhichTmp))
 		h.MustRun("su", "alice", "-c", "echo mine > /tmp/note")
-		kit.InInstance(h, "su -", "alice", h.MustRun("su", "-", "alice", "-c", kit.Place))
+		kit.InInstance(h, "su -", "alice", h.MustRun("su", "-", "alice", "-c", kit.WhichTmp))
 		host.Equal(h, "the note", h.MustRun("su", "-", "alice", "-c", "cat /tmp/note"), "mine")
 		if names := h.Names("/tmp"); len(names) > 0 {
 			t.Errorf("the public /tmp holds %v", names)
@@ -32,7 +32,7 @@ func TestOpenTwice(t *testing.T) {
 	kit.Story(t, kit.OwnTmp, nil, func(h *host.Host) {
 		h.PAM("su", host.Stack(kit.Session, kit.Session)...)
 		h.AddUser("alice")
-		seen := h.MustRun("su", "alice", "-c", kit.Place+"; grep -c ' /tmp ' /proc/self/mountinfo")
+		seen := h.MustRun("su", "alice", "-c", kit.WhichTmp+"; grep -c ' /tmp ' /proc/self/mountinfo")
 		at, mounts, _ := strings.Cut(seen, "\n")
 		kit.InInstance(h, "su", "alice", at)
 		host.Equal(h, "mounts on /tmp", mounts, "1")
@@ -69,7 +69,7 @@ func TestShortCommandsOnPty(t *testing.T) {
 						t.Fatalf("run %d:\n%s", i, r)
 					}
 				}
-				r := h.OnPty("su", "--pty", "alice", "-c", kit.Place).Wait()
+				r := h.OnPty("su", "--pty", "alice", "-c", kit.WhichTmp).Wait()
 				kit.InInstance(h, "su --pty", "alice", r.Out())
 			})
 		})
@@ -81,7 +81,7 @@ func TestSuFromUserToUser(t *testing.T) {
 	kit.Story(t, kit.OwnTmp, []string{"su"}, func(h *host.Host) {
 		alice := h.AddUser("alice")
 		h.AddUser("bob")
-		p := h.Command("su", "bob", "-c", kit.Place).As(alice).OnPty()
+		p := h.Command("su", "bob", "-c", kit.WhichTmp).As(alice).OnPty()
 		p.Expect("Password: ")
 		p.Send(host.Password + "\n")
 		p.Expect("\n")
@@ -93,8 +93,8 @@ func TestSuFromUserToUser(t *testing.T) {
 func TestRunuser(t *testing.T) {
 	kit.Story(t, kit.OwnTmp, []string{"runuser", "runuser-l"}, func(h *host.Host) {
 		h.AddUser("alice")
-		kit.InInstance(h, "runuser -c", "alice", h.MustRun("runuser", "alice", "-c", kit.Place))
-		kit.InInstance(h, "runuser -l", "alice", h.MustRun("runuser", "-l", "alice", "-c", kit.Place))
+		kit.InInstance(h, "runuser -c", "alice", h.MustRun("runuser", "alice", "-c", kit.WhichTmp))
+		kit.InInstance(h, "runuser -l", "alice", h.MustRun("runuser", "-l", "alice", "-c", kit.WhichTmp))
 	})
 }
 
@@ -104,14 +104,14 @@ func TestSudo(t *testing.T) {
 		alice := h.AddUser("alice")
 		h.AddUser("bob")
 		h.WriteFile("/etc/sudoers", "root ALL=(ALL:ALL) ALL\nalice ALL=(ALL:ALL) NOPASSWD: ALL\n", 0o440)
-		bob := h.Command("sudo", "-n", "-u", "bob", "sh", "-c", kit.Place).As(alice).Must()
+		bob := h.Command("sudo", "-n", "-u", "bob", "sh", "-c", kit.WhichTmp).As(alice).Must()
 		kit.InInstance(h, "sudo -u", "bob", bob)
 		login := h.Command("sudo", "-n", "-i", "-u", "bob", "stat", "-c", "%d:%i", "/tmp").As(alice).Must()
 		kit.InInstance(h, "sudo -i -u", "bob", login)
-		kit.InPublic(h, "sudo to root", h.Command("sudo", "-n", "sh", "-c", kit.Place).As(alice).Must())
+		kit.InPublic(h, "sudo to root", h.Command("sudo", "-n", "sh", "-c", kit.WhichTmp).As(alice).Must())
 		// With a terminal of its own, sudo waits in another process.
 		h.WriteFile("/etc/sudoers", "Defaults use_pty\nalice ALL=(ALL:ALL) NOPASSWD: ALL\n", 0o440)
-		r := h.Command("sudo", "-n", "-u", "bob", "sh", "-c", kit.Place).As(alice).OnPty().Wait()
+		r := h.Command("sudo", "-n", "-u", "bob", "sh", "-c", kit.WhichTmp).As(alice).OnPty().Wait()
 		kit.InInstance(h, "sudo with use_pty", "bob", r.Out())
 	})
 }
@@ -124,7 +124,7 @@ func TestSudoIsRefused(t *testing.T) {
 		h.AddUser("bob")
 		h.Mkdir(kit.Instance("bob"), 0o777, 0, 0) // not sticky: refused
 		for _, from := range []string{"root", "alice"} {
-			r := h.Cmd("su", from, "-c", "sudo -u bob sh -c 'echo ran; "+kit.Place+"'")
+			r := h.Cmd("su", from, "-c", "sudo -u bob sh -c 'echo ran; "+kit.WhichTmp+"'")
 			if r.Code == 0 || strings.Contains(r.Stdout, "ran") {
 				t.Errorf("by %s: a refused session was opened:\n%s", from, r)
 			}

@@ -102,7 +102,7 @@ func TestNestedSessionsAreBelow(t *testing.T) {
 				h.Mkdir("/run/nest", 0o755, 0, 0)
 				h.Sh("mkfifo /run/nest/ready /run/nest/go")
 				before := h.ReadFile("/proc/self/mountinfo")
-				inner := h.Built("pamhost") + " service=su user=bob " + drop + " start acct open 'exec:" + kit.Place + "' " +
+				inner := h.Built("pamhost") + " service=su user=bob " + drop + " start acct open 'exec:" + kit.WhichTmp + "' " +
 					"'root-exec:mount -t tmpfs none /srv/inner; touch /srv/inner/mine; echo ready >/run/nest/ready; read line </run/nest/go; echo inner sees: $(ls /srv/late)' close end"
 				out := insideBy(h, drop, inner+" &\nread line </run/nest/ready\nmount -t tmpfs none /srv/late; touch /srv/late/arrived; echo outer sees: $(ls /srv/inner)\necho go >/run/nest/go\nwait")
 				h.Match("the outer session", out, `outer sees:\n`)

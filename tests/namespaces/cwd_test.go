@@ -82,7 +82,7 @@ func TestNobodyKeepsAHandleOfTheOldView(t *testing.T) {
 runuser `+u+` -c 'pwd; stat -c %d:%i ../../../tmp 2>/dev/null || echo none'`)
 			want := kit.Nowhere + "\nnone"
 			if u == "root" {
-				want = kit.Nowhere + "\n" + h.Place("/tmp")
+				want = kit.Nowhere + "\n" + h.FileID("/tmp")
 			}
 			host.Equal(h, u+": pwd and ../../../tmp", lastLines(seen, 2), want)
 		}
@@ -110,7 +110,7 @@ func TestWorkingDirectoryThatGetsLost(t *testing.T) {
 			if tr.Step("open").RC == 0 {
 				opened++
 			}
-			host.Equal(h, fmt.Sprintf("%d descriptors: the working directory", n), at, h.Place("/usr/share"))
+			host.Equal(h, fmt.Sprintf("%d descriptors: the working directory", n), at, h.FileID("/usr/share"))
 		}
 		if opened == 0 {
 			t.Error("no session was opened: nothing is shown")
@@ -344,7 +344,7 @@ func TestWorkingDirectoryThatHangs(t *testing.T) {
 		p.Send("\n")
 		h.Sh("until grep -qs request_wait_answer /proc/[0-9]*/wchan; do :; done")
 		for range 5 {
-			kit.InInstance(h, "bob meanwhile", "bob", h.MustRun("su", "bob", "-c", kit.Place))
+			kit.InInstance(h, "bob meanwhile", "bob", h.MustRun("su", "bob", "-c", kit.WhichTmp))
 		}
 		h.Sh("grep -qs request_wait_answer /proc/[0-9]*/wchan") // it does so still
 		h.MustRun("kill", "-CONT", server)

@@ -14,7 +14,7 @@ import (
 func TestNestedReplaceExempt(t *testing.T) {
 	kit.Story(t, kit.Nested("replace"), []string{"su", "runuser"}, func(h *host.Host) {
 		h.AddUser("alice")
-		out := kit.InASession(h, "runuser root -c 'readlink /proc/self/ns/mnt; "+kit.Place+"; mount -t tmpfs none /mnt; pwd'")
+		out := kit.InASession(h, "runuser root -c 'readlink /proc/self/ns/mnt; "+kit.WhichTmp+"; mount -t tmpfs none /mnt; pwd'")
 		lines := strings.Split(out, "\n")
 		host.Equal(h, "the namespace", lines[0], h.MountNS(1))
 		kit.InPublic(h, "su to root", lines[1])
@@ -31,7 +31,7 @@ func TestNestedReplaceUsers(t *testing.T) {
 		for _, u := range []string{"alice", "bob", "carol"} {
 			h.AddUser(u)
 		}
-		h.WriteFile("/run/nest/show", "#!/bin/sh\n"+kit.Place+"; grep -c ' /tmp ' /proc/self/mountinfo\n", 0o755)
+		h.WriteFile("/run/nest/show", "#!/bin/sh\n"+kit.WhichTmp+"; grep -c ' /tmp ' /proc/self/mountinfo\n", 0o755)
 		// each session inside the other, by root shells of its host
 		inner := h.Built("pamhost") + " service=su user=%s start acct open 'root-exec:%s' close end"
 		three := fmt.Sprintf(inner, "carol", "/run/nest/show")
@@ -40,7 +40,7 @@ func TestNestedReplaceUsers(t *testing.T) {
 		first, _, _ := strings.Cut(out, "\n")
 		kit.InInstance(h, "alice", "alice", first)
 		for _, u := range []string{"bob", "carol"} {
-			if !strings.Contains(out, h.Place(kit.Instance(u))) {
+			if !strings.Contains(out, h.FileID(kit.Instance(u))) {
 				t.Errorf("%s did not see their instance:\n%s", u, out)
 			}
 		}
@@ -55,7 +55,7 @@ func TestNestedKeep(t *testing.T) {
 	kit.Story(t, kit.Nested("keep"), []string{"su", "runuser"}, func(h *host.Host) {
 		h.AddUser("alice")
 		h.AddUser("bob")
-		out := kit.InASession(h, "runuser root -c '"+kit.Place+"'; runuser bob -c '"+kit.Place+"'")
+		out := kit.InASession(h, "runuser root -c '"+kit.WhichTmp+"'; runuser bob -c '"+kit.WhichTmp+"'")
 		lines := strings.Split(out, "\n")
 		kit.InInstance(h, "root stays in", "alice", lines[0])
 		kit.InInstance(h, "bob", "bob", lines[1])
@@ -67,7 +67,7 @@ func TestNestedEscape(t *testing.T) {
 	kit.Story(t, kit.Nested("escape"), []string{"su", "runuser"}, func(h *host.Host) {
 		h.AddUser("alice")
 		h.AddUser("bob")
-		kit.InPublic(h, "bob", kit.InASession(h, "runuser bob -c '"+kit.Place+"'"))
+		kit.InPublic(h, "bob", kit.InASession(h, "runuser bob -c '"+kit.WhichTmp+"'"))
 	})
 }
 
@@ -77,7 +77,7 @@ func TestNestedByPAMLine(t *testing.T) {
 		h.PAM("runuser", host.Stack(kit.Session+" unmnt_only")...)
 		h.AddUser("alice")
 		h.AddUser("bob")
-		kit.InPublic(h, "bob", kit.InASession(h, "runuser bob -c '"+kit.Place+"'"))
+		kit.InPublic(h, "bob", kit.InASession(h, "runuser bob -c '"+kit.WhichTmp+"'"))
 	})
 }
 
@@ -90,7 +90,7 @@ func TestNestedByService(t *testing.T) {
 		h.AddUser("alice")
 		h.AddUser("bob")
 		h.PAM("runuser-l", host.Stack(kit.Session+" nested=keep")...)
-		lines := strings.Split(kit.InASession(h, "sudo sh -c '"+kit.Place+"'; su root -c '"+kit.Place+"'; runuser -u bob -- "+kit.Place+"; runuser -l root -c '"+kit.Place+"'"), "\n")
+		lines := strings.Split(kit.InASession(h, "sudo sh -c '"+kit.WhichTmp+"'; su root -c '"+kit.WhichTmp+"'; runuser -u bob -- "+kit.WhichTmp+"; runuser -l root -c '"+kit.WhichTmp+"'"), "\n")
 		kit.InInstance(h, "root by sudo", "alice", lines[0])
 		kit.InPublic(h, "root by su", lines[1])
 		kit.InPublic(h, "bob by runuser", lines[2])
@@ -109,8 +109,8 @@ func TestNestedServiceIsNoExemption(t *testing.T) {
 	kit.Story(t, kit.Nested("replace")+"services = [\"su\"]\n", []string{"su", "runuser"}, func(h *host.Host) {
 		h.AddUser("alice")
 		h.AddUser("bob")
-		kit.InInstance(h, "bob stays in", "alice", kit.InASession(h, "runuser bob -c '"+kit.Place+"'"))
-		kit.InPublic(h, "root, whom except lists", kit.InASession(h, "runuser root -c '"+kit.Place+"'"))
+		kit.InInstance(h, "bob stays in", "alice", kit.InASession(h, "runuser bob -c '"+kit.WhichTmp+"'"))
+		kit.InPublic(h, "root, whom except lists", kit.InASession(h, "runuser root -c '"+kit.WhichTmp+"'"))
 	})
 }
 
@@ -119,7 +119,7 @@ func TestNestedServiceIsNoExemption(t *testing.T) {
 func TestForeignNamespace(t *testing.T) {
 	kit.Story(t, kit.Nested("replace"), []string{"su", "runuser"}, func(h *host.Host) {
 		h.AddUser("alice")
-		own := h.Sh("unshare -m sh -c 'mount -t tmpfs none /mnt; touch /mnt/here; runuser alice -c \"ls /mnt; " + kit.Place +
+		own := h.Sh("unshare -m sh -c 'mount -t tmpfs none /mnt; touch /mnt/here; runuser alice -c \"ls /mnt; " + kit.WhichTmp +
 			"\"; runuser root -c \"ls /mnt\"'")
 		lines := strings.Split(own, "\n")
 		host.Equal(h, "alice's /mnt", lines[0], "here")
@@ -138,10 +138,10 @@ func TestNestedInAContainer(t *testing.T) {
 	kit.Story(t, kit.Nested("replace"), []string{"su", "runuser"}, func(h *host.Host) {
 		h.AddUser("alice")
 		h.AddUser("bob")
-		h.WriteFile("/run/nest/root", "#!/bin/sh\nrunuser bob -c 'ls /mnt; "+kit.Place+"'; runuser root -c 'echo root: $(ls /mnt)'\n", 0o755)
+		h.WriteFile("/run/nest/root", "#!/bin/sh\nrunuser bob -c 'ls /mnt; "+kit.WhichTmp+"'; runuser root -c 'echo root: $(ls /mnt)'\n", 0o755)
 		out := h.Sh("unshare -m sh -c 'mount -t tmpfs none /mnt; touch /mnt/here; " + h.Built("pamhost") +
 			" service=su user=alice start acct open root-exec:/run/nest/root close end'")
-		if !strings.Contains(out, "here") || !strings.Contains(out, h.Place(kit.Instance("bob"))) {
+		if !strings.Contains(out, "here") || !strings.Contains(out, h.FileID(kit.Instance("bob"))) {
 			t.Errorf("bob was thrown out of the container, or got no session:\n%s", out)
 		}
 		h.WaitLog("nested session: built on the view that it is in: .*not built from the view of process 1")

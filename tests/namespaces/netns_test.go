@@ -51,7 +51,7 @@ func TestNamedNetwork(t *testing.T) {
 		}
 		h.Match("the host's port", h.Cmd("sh", "-c", ask("8080")).String(), "connect: Connection refused")
 		host.Equal(h, "root's network", h.MustRun("su", "root", "-c", "readlink /proc/self/ns/net"), h.Sh("readlink /proc/1/ns/net"))
-		kit.InInstance(h, "su", "alice", h.MustRun("su", "alice", "-c", kit.Place))
+		kit.InInstance(h, "su", "alice", h.MustRun("su", "alice", "-c", kit.WhichTmp))
 		h.Match("explain", h.MustRun("polyinst", "explain", "alice"), `enter the network namespace "net-alice"`)
 		for _, p := range servers {
 			p.KillHard()
@@ -145,7 +145,7 @@ func TestNamedNetworkThatLies(t *testing.T) {
 		network(h, "net-alice")
 		// the first call is the worker's look at its place
 		args := []string{"strace", "-f", "-qq", "-o", "/run/trace", "-e", "inject=setns:retval=0:when=2", h.Built("pamhost")}
-		tr := h.Command(append(args, kit.Steps("open", "exec:"+kit.Place, "end")...)...).Trace()
+		tr := h.Command(append(args, kit.Steps("open", "exec:"+kit.WhichTmp, "end")...)...).Trace()
 		tr.RC("open", host.PAMRefused)
 		kit.InPublic(h, "the refusal", tr.Step("exec").Text)
 		h.WaitLog(`setns said that it entered the network namespace`)

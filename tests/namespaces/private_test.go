@@ -61,7 +61,7 @@ func TestPrivateNetwork(t *testing.T) {
 		h.AddUser("alice")
 		s := h.Sshd()
 		see := s.Client(host.PublicKey, "alice", "tail -n +3 /proc/net/dev | cut -d: -f1; ip -o link show lo; "+
-			"cat /proc/net/tcp | wc -l; "+kit.Place).Must()
+			"cat /proc/net/tcp | wc -l; "+kit.WhichTmp).Must()
 		lines := strings.Split(see, "\n")
 		host.Equal(h, "devices", strings.TrimSpace(lines[0]), "lo")
 		h.Match("the loopback device", lines[1], `LOOPBACK,UP`)
@@ -111,7 +111,7 @@ func TestPrivateInPlace(t *testing.T) {
 	kit.Story(t, private, []string{"pamhost"}, func(h *host.Host) {
 		h.Need("strace")
 		h.AddUser("alice")
-		steps := kit.Steps("dropcap:cap_sys_chroot", "root-exec:"+kinds, "open", "root-exec:"+kinds, "exec:"+kit.Place, "end")
+		steps := kit.Steps("dropcap:cap_sys_chroot", "root-exec:"+kinds, "open", "root-exec:"+kinds, "exec:"+kit.WhichTmp, "end")
 		tr := h.PamHost(steps...)
 		tr.RC("open", host.PAMSuccess)
 		kit.InInstance(h, "in place", "alice", tr.Step("exec").Text)
@@ -142,7 +142,7 @@ func TestPrivateWithoutMessageQueues(t *testing.T) {
 		h.AddUser("alice")
 		open := func() host.Trace {
 			args := []string{"strace", "-f", "-qq", "-o", "/run/trace", "-e", "inject=fsopen:error=ENODEV:when=2", h.Built("pamhost")}
-			tr := h.Command(append(args, kit.Steps("open", "exec:"+kit.Place, "end")...)...).Trace()
+			tr := h.Command(append(args, kit.Steps("open", "exec:"+kit.WhichTmp, "end")...)...).Trace()
 			h.Match("the fault", h.ReadFile("/run/trace"), `(?s)fsopen\("mqueue".*INJECTED`)
 			return tr
 		}

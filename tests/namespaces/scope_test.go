@@ -22,7 +22,7 @@ func TestSharedByAllServices(t *testing.T) {
 		first := s.Client(host.PublicKey, "alice", kit.ShowMountNS+"; cat").Start()
 		shared := first.Expect(`mnt:\[\d+\]`)[0]
 		h.MustRun("polyinst", "enter", "alice", "--", "mount", "-t", "tmpfs", "-o", "mode=1777", "by-one", "/mnt")
-		see := kit.ShowMountNS + "; stat -fc %T /mnt; " + kit.Place
+		see := kit.ShowMountNS + "; stat -fc %T /mnt; " + kit.WhichTmp
 		for name, out := range map[string]string{
 			"ssh":  s.Client(host.PublicKey, "alice", see).Must(),
 			"cron": h.CronJob(alice, see),
@@ -207,7 +207,7 @@ echo child=$! shell=$$; exec cat`)
 		h.ForgetLog()
 		// and as if its pid had been that of a host
 		h.Sh(`sed -i -E 's/"(HostPID|Worker)":[0-9]+/"\1":` + child + `/g' /run/polyinst/mnt.*`)
-		see := strings.Split(h.MustRun("su", "alice", "-c", "grep -c evil /proc/self/mountinfo; ls /etc/passwd; "+kit.Place), "\n")
+		see := strings.Split(h.MustRun("su", "alice", "-c", "grep -c evil /proc/self/mountinfo; ls /etc/passwd; "+kit.WhichTmp), "\n")
 		h.WaitLog(`session opened for "alice" \(uid 2001\) in mnt:\[\d+\]: /tmp`) // a new one, be it of the same number
 		host.Equal(h, "mounts of the user's own", see[0], "0")
 		host.Equal(h, "/etc", see[1], "/etc/passwd")
@@ -232,7 +232,7 @@ func TestSharedThatWasTakenApart(t *testing.T) {
 				first := h.Start("su", "alice", "-c", kit.ShowMountNS+"; cat")
 				before := first.Expect(`mnt:\[\d+\]`)[0]
 				h.MustRun("polyinst", "enter", "alice", "--", "sh", "-c", spoil)
-				see := strings.Split(h.MustRun("su", "alice", "-c", kit.ShowMountNS+"; "+kit.Place), "\n")
+				see := strings.Split(h.MustRun("su", "alice", "-c", kit.ShowMountNS+"; "+kit.WhichTmp), "\n")
 				if see[0] == before {
 					t.Error("it was joined")
 				}
@@ -258,7 +258,7 @@ func TestSharedThatCannotBeOpened(t *testing.T) {
 		host.Equal(h, "without a fault", h.MustRun("su", "alice", "-c", kit.ShowMountNS), shared)
 		way := fmt.Sprintf("/proc/%d/task/%d/ns/mnt", first.Pid(), first.Pid())
 		out := h.MustRun("strace", "-f", "-qq", "-o", "/dev/null", "-P", way, "-e", "inject=openat:error=EMFILE",
-			"su", "alice", "-c", kit.ShowMountNS+"; "+kit.Place)
+			"su", "alice", "-c", kit.ShowMountNS+"; "+kit.WhichTmp)
 		see := strings.Split(out, "\n")
 		if see[0] == shared {
 			t.Error("it was joined")

@@ -37,7 +37,7 @@ func steps(words string) []string {
 		case '-':
 			out = append(out, fmt.Sprintf("handle:%d", handles[name]), "close", "end")
 		case '?':
-			out = append(out, "root-exec:"+kit.Place)
+			out = append(out, "root-exec:"+kit.WhichTmp)
 		}
 	}
 	return out
@@ -47,10 +47,10 @@ func steps(words string) []string {
 // became of every open, in order.
 func views(h *host.Host, tr host.Trace) string {
 	h.T.Helper()
-	names := map[string]string{h.Place("/tmp"): "public"}
+	names := map[string]string{h.FileID("/tmp"): "public"}
 	for _, u := range []string{"alice", "bob", "carol"} {
 		if h.Exists(kit.Instance(u)) {
-			names[h.Place(kit.Instance(u))] = u
+			names[h.FileID(kit.Instance(u))] = u
 		}
 	}
 	var out []string
@@ -134,7 +134,7 @@ func TestSeveralTmpdirs(t *testing.T) {
 			t.Errorf("the parent holds %v", n)
 		}
 		tr := h.PamHost(steps("alice+ bob+ bob- ?")...)
-		if seen := tr.Step("root-exec").Text; seen == h.Place("/tmp") {
+		if seen := tr.Step("root-exec").Text; seen == h.FileID("/tmp") {
 			t.Error("alice's view is gone")
 		}
 		if n := kit.Instances(h); len(n) != 2 {

@@ -123,7 +123,7 @@ func (c *cluster) run(u host.User, nodes, command string) map[string]string {
 func inInstanceOn(n *host.Node, user, seen string) {
 	n.T().Helper()
 	if want := n.MustRun("stat", "-c", "%d:%i", kit.Instance(user)); seen != want {
-		n.T().Errorf("%s: /tmp is %q, want %s's instance %s; the public /tmp is %s", n.Name, seen, user, want, n.Sh(kit.Place))
+		n.T().Errorf("%s: /tmp is %q, want %s's instance %s; the public /tmp is %s", n.Name, seen, user, want, n.Sh(kit.WhichTmp))
 	}
 }
 
@@ -133,7 +133,7 @@ func inInstanceOn(n *host.Node, user, seen string) {
 func TestSlurmJob(t *testing.T) {
 	clusterStory(t, kit.OwnTmp, kit.Session, nil, func(c *cluster, alice, bob host.User) {
 		one, two := c.nodes[0], c.nodes[1]
-		seen := c.run(alice, "node1,node2", kit.Place)
+		seen := c.run(alice, "node1,node2", kit.WhichTmp)
 		inInstanceOn(one, "alice", seen["node1"])
 		inInstanceOn(two, "alice", seen["node2"])
 		if seen["node1"] == seen["node2"] {
@@ -148,7 +148,7 @@ func TestSlurmJob(t *testing.T) {
 		host.Equal(c.h, "on the other node", c.run(alice, "node2", "ls -A /tmp")["node2"], "")
 		host.Equal(c.h, "bob's job", c.run(bob, "node1", "ls -A /tmp")["node1"], "")
 		host.Equal(c.h, "the public /tmp of the node", one.Sh("ls -A /tmp"), "")
-		inInstanceOn(one, "bob", c.run(bob, "node1", kit.Place)["node1"])
+		inInstanceOn(one, "bob", c.run(bob, "node1", kit.WhichTmp)["node1"])
 
 		one.Sh("echo slurmd has one view, that of process 1; [ $(readlink /proc/$(pgrep -x slurmd)/ns/mnt) = $(readlink /proc/1/ns/mnt) ]")
 	})
@@ -159,7 +159,7 @@ func TestSlurmBatch(t *testing.T) {
 	clusterStory(t, kit.OwnTmp, kit.Session, nil, func(c *cluster, alice, _ host.User) {
 		c.h.Fifo("/home/alice/told")
 		c.h.WriteFile("/home/alice/input", "input\n")
-		script := "echo hers >/tmp/letter; (" + kit.Place + "; srun " + kit.Place + "; srun cat /tmp/letter; " +
+		script := "echo hers >/tmp/letter; (" + kit.WhichTmp + "; srun " + kit.WhichTmp + "; srun cat /tmp/letter; " +
 			"sbcast /home/alice/input /tmp/cast; ls /tmp) >/home/alice/told"
 		c.h.Command("sbatch", "-w", "node1", "-o", "/tmp/output", "--wrap", script).As(alice).Must()
 		told := strings.Fields(c.h.ReadFifo("/home/alice/told"))
@@ -186,9 +186,9 @@ func TestSlurmAdopt(t *testing.T) {
 		}
 		c.h.WaitLog(`Access denied by pam_slurm_adopt: you have no active jobs`)
 
-		job := c.h.Command("srun", "-w", "node1", "sh", "-c", "echo hers >/tmp/letter; echo at=$("+kit.Place+"); cat").As(alice).Start()
+		job := c.h.Command("srun", "-w", "node1", "sh", "-c", "echo hers >/tmp/letter; echo at=$("+kit.WhichTmp+"); cat").As(alice).Start()
 		at := job.Expect(`at=(\d+:\d+)`)[1]
-		host.Equal(c.h, "her session by ssh", one.SSH("alice", kit.Place+"; cat /tmp/letter").Out(), at+"\nhers")
+		host.Equal(c.h, "her session by ssh", one.SSH("alice", kit.WhichTmp+"; cat /tmp/letter").Out(), at+"\nhers")
 		c.h.WaitLog(`pam_slurm_adopt: Process \d+ adopted into job 1`)
 		inInstanceOn(c.nodes[0], "alice", at)
 		for _, r := range []host.Result{one.SSH("bob", "true"), two.SSH("alice", "true")} {
@@ -205,10 +205,10 @@ func TestSlurmAdopt(t *testing.T) {
 func TestSlurmTmpdir(t *testing.T) {
 	clusterStory(t, kit.Tmpdir, kit.Session+" debug", nil, func(c *cluster, alice, _ host.User) {
 		n := c.nodes[0]
-		job := c.h.Command("srun", "-w", "node1", "sh", "-c", "echo at=$("+kit.Place+"); cat").As(alice).Start()
+		job := c.h.Command("srun", "-w", "node1", "sh", "-c", "echo at=$("+kit.WhichTmp+"); cat").As(alice).Start()
 		at := job.Expect(`at=(\d+:\d+)`)[1]
 		host.Equal(c.h, "the instance", n.Sh("stat -c %d:%i "+kit.Instance(".tmpdir.*")), at)
-		if other := c.run(alice, "node1", kit.Place)["node1"]; other == at || other == n.Sh(kit.Place) {
+		if other := c.run(alice, "node1", kit.WhichTmp)["node1"]; other == at || other == n.Sh(kit.WhichTmp) {
 			t.Errorf("another job's /tmp is %s, the first one's %s", other, at)
 		}
 		c.h.WaitLog("close: removed ")
@@ -223,7 +223,7 @@ func TestSlurmTmpdir(t *testing.T) {
 // job Slurm makes more: it drains the node, as docs/cluster.md says.
 func TestSlurmRefusal(t *testing.T) {
 	clusterStory(t, kit.OwnTmp, kit.Session, nil, func(c *cluster, alice, bob host.User) {
-		c.run(alice, "node1", kit.Place)
+		c.run(alice, "node1", kit.WhichTmp)
 		c.nodes[0].MustRun("chown", "bob", kit.Instance("alice"))
 		step := c.h.Command("srun", "-w", "node1", "touch", "/tmp/ran", "/home/alice/ran").As(alice).Run()
 		c.h.Match("srun", step.Stderr, "launch failed: Slurmd could not execve job")
@@ -250,7 +250,7 @@ func TestSlurmProlog(t *testing.T) {
 		c.h.Command("sbatch", "-w", "node1", "--wrap", "touch /home/alice/ran").As(alice).Must()
 		c.ctld.Expect("drain_nodes: node node1 state set to DRAIN")
 		c.h.Match("sinfo", c.h.MustRun("sinfo", "-R"), "Prolog error .*node1")
-		seen := strings.Fields(c.h.Command("srun", "sh", "-c", "hostname; "+kit.Place).As(alice).Must())
+		seen := strings.Fields(c.h.Command("srun", "sh", "-c", "hostname; "+kit.WhichTmp).As(alice).Must())
 		host.Equal(c.h, "the node of the next job", seen[0], "node2")
 		inInstanceOn(c.nodes[1], "alice", seen[1])
 		if c.h.Exists("/home/alice/ran") {

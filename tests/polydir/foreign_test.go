@@ -39,7 +39,7 @@ func TestPolydirOnAUsersFilesystem(t *testing.T) {
 		alice, bob := h.AddUser("alice"), h.AddUser("bob")
 		kit.Lies(h, alice, "/home/alice", fmt.Sprintf("d:box:%d:6777", bob.UID))
 		h.Agrees("alice", "su", func() {
-			host.Equal(h, "her polydir", h.Su("alice", "stat -c %d:%i ~/box").Out(), h.Place(kit.Instance("alice")))
+			host.Equal(h, "her polydir", h.Su("alice", "stat -c %d:%i ~/box").Out(), h.FileID(kit.Instance("alice")))
 		})
 		const theirs = `polydir "/home/alice/box": /home/alice: is on a filesystem that uid \d+ mounted, fuse: nothing is asked of it: their own sessions look at it, and what they find is seen at the login`
 		h.Match("explain", h.MustRun("polyinst", "explain", "alice"), theirs)
@@ -119,9 +119,9 @@ func TestHomeOnAnotherFilesystem(t *testing.T) {
 			kit.Story(t, createIn("$HOME/.cache"), []string{"su"}, func(h *host.Host) {
 				alice := h.AddUser("alice")
 				daemon := mount(h, alice, fmt.Sprintf("d:/:%d:700", alice.UID))
-				host.Equal(h, "her polydir", h.Su("alice", "stat -c %d:%i ~/.cache").Out(), h.Place(kit.Instance("alice")))
+				host.Equal(h, "her polydir", h.Su("alice", "stat -c %d:%i ~/.cache").Out(), h.FileID(kit.Instance("alice")))
 				daemon.Expect(fmt.Sprintf("mkdir .cache uid=%d", alice.UID))
-				host.Equal(h, "her polydir again", h.Su("alice", "stat -c %d:%i ~/.cache").Out(), h.Place(kit.Instance("alice")))
+				host.Equal(h, "her polydir again", h.Su("alice", "stat -c %d:%i ~/.cache").Out(), h.FileID(kit.Instance("alice")))
 			})
 		})
 	}
@@ -142,7 +142,7 @@ func TestFilesystemThatHangs(t *testing.T) {
 			liar.Signal(syscall.SIGUSR1)
 			session.Send("\n")
 			session.Expect(`"open".*"RC":0,`)
-			session.Expect(`"look".*"` + h.Place(kit.Nowhere) + " ")
+			session.Expect(`"look".*"` + h.FileID(kit.Nowhere) + " ")
 		})
 	})
 	t.Run("server", func(t *testing.T) {
@@ -196,7 +196,7 @@ func TestSquatter(t *testing.T) {
 		h.WaitLog(`"/scratch/bob": .*is a symbolic link owned by uid`)
 		h.Sh("mv /scratch/bob /scratch/bob.hers; chmod 755 /scratch")
 		h.Match("alice cannot make it again", h.Command("mkdir", "/scratch/bob").As(alice).Run().Stderr, "Permission denied")
-		host.Equal(h, "bob's polydir", h.Su("bob", "stat -c %d:%i /scratch/bob").Out(), h.Place(kit.Instance("bob")))
+		host.Equal(h, "bob's polydir", h.Su("bob", "stat -c %d:%i /scratch/bob").Out(), h.FileID(kit.Instance("bob")))
 	})
 }
 
@@ -242,7 +242,7 @@ func TestCreateOnARemoteFilesystem(t *testing.T) {
 		h.Mkdir("/scratch", 0o755, 0, 0)
 		h.Mkdir("/srv/roots", 0o755, 0, 0)
 		server := remote(h, "/scratch", "l:bob:0:/srv/roots")
-		host.Equal(h, "her polydir", h.Su("alice", "stat -c %d:%i /scratch/alice").Out(), h.Place(kit.Instance("alice")))
+		host.Equal(h, "her polydir", h.Su("alice", "stat -c %d:%i /scratch/alice").Out(), h.FileID(kit.Instance("alice")))
 		server.Expect("mkdir alice uid=0")
 		server.Expect("chown alice uid=0")
 		host.Equal(h, "bob is admitted", kit.Admitted(h, "bob"), false)

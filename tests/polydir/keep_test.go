@@ -62,10 +62,10 @@ func TestKeep(t *testing.T) {
 				xServer(h)
 				h.WriteFile("/tmp/public", "")
 				for range 2 {
-					out := h.MustRun("su", "alice", "-c", xClient+"; ls -A /tmp; "+kit.PlaceX+"; grep ' "+kit.X11Dir+" ' /proc/self/mountinfo")
+					out := h.MustRun("su", "alice", "-c", xClient+"; ls -A /tmp; "+kit.WhichX+"; grep ' "+kit.X11Dir+" ' /proc/self/mountinfo")
 					lines := strings.Split(out, "\n")
 					host.Equal(h, "the server, and what is in /tmp", strings.Join(lines[:2], " "), "display 0 .X11-unix")
-					host.Equal(h, "the directory", lines[2], h.Place(kit.X11Dir))
+					host.Equal(h, "the directory", lines[2], h.FileID(kit.X11Dir))
 					h.Match("its mount", lines[3], `nosuid,nodev,.*nosymfollow`)
 				}
 				// what a session makes there, others see
@@ -96,12 +96,12 @@ func TestKeepInPlace(t *testing.T) {
 		h.Need("strace")
 		h.AddUser("alice")
 		h.MustRun("polyinst", "prepare")
-		tr := h.PamHost(kit.Steps("dropcap:cap_sys_chroot", "open", "exec:"+kit.PlaceX, "close", "end")...)
+		tr := h.PamHost(kit.Steps("dropcap:cap_sys_chroot", "open", "exec:"+kit.WhichX, "close", "end")...)
 		tr.RC("open", host.PAMSuccess)
-		host.Equal(h, "the directory", strings.TrimSpace(tr.Step("exec").Text), h.Place(kit.X11Dir))
+		host.Equal(h, "the directory", strings.TrimSpace(tr.Step("exec").Text), h.FileID(kit.X11Dir))
 
 		args := []string{"strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=mount_setattr:retval=0:when=3", h.Built("pamhost")}
-		look := "root-exec:" + kit.Place + "; " + kit.PlaceX + "; grep -c X11 /proc/self/mountinfo"
+		look := "root-exec:" + kit.WhichTmp + "; " + kit.WhichX + "; grep -c X11 /proc/self/mountinfo"
 		tr = h.Command(append(args, kit.Steps("dropcap:cap_sys_chroot", look, "open", look, "end")...)...).Trace()
 		tr.RC("open", host.PAMRefused)
 		h.WaitLog(`keep ".X11-unix": mounted .* want nosuid,nodev,nosymfollow`)
@@ -171,10 +171,10 @@ func TestKeepMountPoint(t *testing.T) {
 				before := h.MustRun("stat", "-c", "%d:%i %a %u %F %s", own)
 				seen := h.MustRun("su", "alice", "-c", "stat -c %d:%i "+kit.X11Dir+" 2>&1; true")
 				if c.says == "" {
-					host.Equal(h, "the session", seen, h.Place(kit.X11Dir))
+					host.Equal(h, "the session", seen, h.FileID(kit.X11Dir))
 					h.Exists(own + "/mine")
 				} else {
-					if seen == h.Place(kit.X11Dir) {
+					if seen == h.FileID(kit.X11Dir) {
 						t.Error("the public directory is in the session")
 					}
 					h.WaitLog(`keep: left out: ".X11-unix" \(` + c.says)
@@ -192,8 +192,8 @@ func TestKeepMountPointStays(t *testing.T) {
 	kit.Story(t, kit.OwnTmp+kit.KeepX, []string{"su"}, func(h *host.Host) {
 		h.AddUser("alice")
 		h.MustRun("polyinst", "prepare")
-		out := h.MustRun("su", "alice", "-c", "mv "+kit.X11Dir+" /tmp/gone 2>&1; rmdir "+kit.X11Dir+" 2>&1; "+kit.PlaceX)
-		host.Equal(h, "after the attempts", out[strings.LastIndex(out, "\n")+1:], h.Place(kit.X11Dir))
+		out := h.MustRun("su", "alice", "-c", "mv "+kit.X11Dir+" /tmp/gone 2>&1; rmdir "+kit.X11Dir+" 2>&1; "+kit.WhichX)
+		host.Equal(h, "after the attempts", out[strings.LastIndex(out, "\n")+1:], h.FileID(kit.X11Dir))
 		// from a session without it, where it is no mount
 		h.Config(kit.OwnTmp)
 		out = h.MustRun("su", "alice", "-c", "mv "+kit.X11Dir+" /tmp/gone 2>&1; ls -A /tmp")
@@ -304,12 +304,12 @@ func TestKeepNested(t *testing.T) {
 				h.AddUser("alice")
 				h.AddUser("bob")
 				h.MustRun("polyinst", "prepare")
-				out := kit.InASession(h, "runuser bob -c '"+kit.PlaceX+"; "+kit.Place+"'")
-				host.Equal(h, "bob's session inside alice's", out, h.Place(kit.X11Dir)+"\n"+h.Place(kit.Instance("bob")))
+				out := kit.InASession(h, "runuser bob -c '"+kit.WhichX+"; "+kit.WhichTmp+"'")
+				host.Equal(h, "bob's session inside alice's", out, h.FileID(kit.X11Dir)+"\n"+h.FileID(kit.Instance("bob")))
 				// another directory of that name in the view that is kept
-				out = kit.InASession(h, "umount "+kit.X11Dir+"; mount -t tmpfs -o mode=1777 none "+kit.X11Dir+"; "+kit.PlaceX+"; runuser bob -c '"+kit.PlaceX+"'")
+				out = kit.InASession(h, "umount "+kit.X11Dir+"; mount -t tmpfs -o mode=1777 none "+kit.X11Dir+"; "+kit.WhichX+"; runuser bob -c '"+kit.WhichX+"'")
 				seen := strings.Split(out, "\n")
-				want := map[string]string{"replace": h.Place(kit.X11Dir), "keep": seen[0]}[word]
+				want := map[string]string{"replace": h.FileID(kit.X11Dir), "keep": seen[0]}[word]
 				host.Equal(h, "bob's session, where alice's has another", seen[1], want)
 			})
 		})
@@ -368,7 +368,7 @@ func TestKeepWithAPolydirInside(t *testing.T) {
 		h.WriteFile("/tmp/shared/file", "")
 		for range 2 {
 			out := h.MustRun("su", "alice", "-c", "ls -A /tmp /tmp/shared; stat -c %d:%i /tmp/shared/inner")
-			want := "/tmp:\nshared\n\n/tmp/shared:\nfile\ninner\n" + h.Place("/var/lib/polyinst/inner/alice")
+			want := "/tmp:\nshared\n\n/tmp/shared:\nfile\ninner\n" + h.FileID("/var/lib/polyinst/inner/alice")
 			host.Equal(h, "the session", out, want)
 		}
 		h.Match("explain", h.MustRun("polyinst", "explain", "alice"), `keep "shared" of the public directory.*\ncover "/tmp/shared/inner" with existing`)
@@ -420,12 +420,12 @@ func TestKeepShared(t *testing.T) {
 	kit.Story(t, "[namespace]\nscope = \"user\"\n"+kit.OwnTmp+kit.KeepX, []string{"su"}, func(h *host.Host) {
 		h.AddUser("alice")
 		h.MustRun("polyinst", "prepare")
-		look := "readlink /proc/self/ns/mnt; " + kit.PlaceX
+		look := "readlink /proc/self/ns/mnt; " + kit.WhichX
 		p := h.Start("su", "alice", "-c", look+"; echo ready; cat")
 		first := p.Expect(`(?s)(.*)\nready`)[1]
 		second := h.MustRun("su", "alice", "-c", look)
 		host.Equal(h, "the second session", second, first)
-		host.Equal(h, "the directory", second[strings.Index(second, "\n")+1:], h.Place(kit.X11Dir))
+		host.Equal(h, "the directory", second[strings.Index(second, "\n")+1:], h.FileID(kit.X11Dir))
 		p.CloseInput()
 		p.Wait()
 	})

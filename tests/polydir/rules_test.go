@@ -104,10 +104,10 @@ except          = ["root"]
 	kit.Story(t, config, []string{"su"}, func(h *host.Host) {
 		h.AddUser("alice")
 		for range 2 {
-			seen := h.MustRun("su", "alice", "-c", kit.Place+"; stat -c %d:%i /tmp/inner; touch /tmp/inner/f")
+			seen := h.MustRun("su", "alice", "-c", kit.WhichTmp+"; stat -c %d:%i /tmp/inner; touch /tmp/inner/f")
 			outer, inner, _ := strings.Cut(seen, "\n")
 			kit.InInstance(h, "the outer one", "alice", outer)
-			host.Equal(h, "the inner one", inner, h.Place("/var/lib/polyinst/inner/alice"))
+			host.Equal(h, "the inner one", inner, h.FileID("/var/lib/polyinst/inner/alice"))
 		}
 		if h.Exists("/tmp/inner") {
 			t.Error("the inner polydir was made in the public /tmp")
@@ -149,7 +149,7 @@ func TestOneDirectoryTwice(t *testing.T) {
 					if c.refused == "" {
 						outer, inner, _ := strings.Cut(strings.TrimSpace(r.Stdout), "\n")
 						kit.InInstance(h, "/tmp", "alice", outer)
-						host.Equal(h, c.path, inner, h.Place("/var/lib/polyinst/other/alice"))
+						host.Equal(h, c.path, inner, h.FileID("/var/lib/polyinst/other/alice"))
 					}
 					h.Sh("mkdir -p /var/lib/polyinst/tmp/alice && chmod 1777 /var/lib/polyinst/tmp/alice")
 				}
@@ -232,7 +232,7 @@ func TestVendorFile(t *testing.T) {
 func TestFirstLoginsAtOnce(t *testing.T) {
 	kit.Story(t, kit.OwnTmp, []string{"su"}, func(h *host.Host) {
 		h.AddUser("alice")
-		out := h.Sh("for i in $(seq 20); do su alice -c '" + kit.Place + "; echo x >> /tmp/all' & done; wait")
+		out := h.Sh("for i in $(seq 20); do su alice -c '" + kit.WhichTmp + "; echo x >> /tmp/all' & done; wait")
 		for _, seen := range strings.Fields(out) {
 			kit.InInstance(h, "one of twenty", "alice", seen)
 		}
@@ -251,17 +251,17 @@ func TestNameOfAnother(t *testing.T) {
 			t.Errorf("the new alice reads the old one's files:\n%s", r)
 		}
 		h.WaitLog("polyinst prepare --aside " + kit.Instance("alice"))
-		sure := h.Place(kit.Instance("alice"))
+		sure := h.FileID(kit.Instance("alice"))
 		for _, flags := range []string{"", "--orphans --orphaned-for 0d --yes"} {
 			h.Sh("polyinst gc " + flags) // nobody knows that it is not the same person
-			host.Equal(h, "the instance", h.Place(kit.Instance("alice")), sure)
+			host.Equal(h, "the instance", h.FileID(kit.Instance("alice")), sure)
 		}
 		h.MustRun("polyinst", "prepare", "--aside", kit.Instance("alice"))
 		host.Equal(h, "files", h.MustRun("su", "alice", "-c", "ls /tmp"), "")
 		aside := kit.Instance("alice.uid-3001")
-		host.Equal(h, "the old files", h.Place(aside), sure)
+		host.Equal(h, "the old files", h.FileID(aside), sure)
 		h.Match("too early", h.MustRun("polyinst", "gc", "--orphans"), "kept "+aside+": .*opened 0 days ago")
-		host.Equal(h, "the old files", h.Place(aside), sure)
+		host.Equal(h, "the old files", h.FileID(aside), sure)
 		h.MustRun("polyinst", "gc", "--orphans", "--orphaned-for", "0d")
 		if h.Exists(aside) {
 			t.Error("what nobody can use any more is there")

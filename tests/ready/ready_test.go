@@ -56,7 +56,7 @@ func opener(h *host.Host, user string, before ...string) string {
 	in := p.Expect(`begun in (\d+:\d+)\.`)
 	defer p.Wait()
 	defer p.Send("\n")
-	host.Equal(h, user+"'s /tmp", in[1], h.Place("/var/lib/polyinst/tmp/"+user))
+	host.Equal(h, user+"'s /tmp", in[1], h.FileID("/var/lib/polyinst/tmp/"+user))
 	var all struct {
 		Namespaces []struct{ User, Worker string }
 	}
@@ -314,7 +314,7 @@ func TestReadyAccounts(t *testing.T) {
 			h.T.Errorf("the worker is the old one: %v", now)
 		}
 		h.Config(strings.Replace(kit.OwnTmp, `["root"]`, `["root", "alice"]`, 1))
-		host.Equal(h, "/tmp of an exempt user", strings.TrimSpace(h.MustRun("su", "alice", "-c", "stat -c %d:%i /tmp")), h.Place("/tmp"))
+		host.Equal(h, "/tmp of an exempt user", strings.TrimSpace(h.MustRun("su", "alice", "-c", "stat -c %d:%i /tmp")), h.FileID("/tmp"))
 	})
 }
 
@@ -326,7 +326,7 @@ func TestReadyReadsTheConfiguration(t *testing.T) {
 		h.Prepare("/var/lib/polyinst/alt")
 		at := func(parent string) {
 			t.Helper()
-			host.Equal(h, "alice's /tmp", strings.TrimSpace(h.MustRun("su", "alice", "-c", "stat -c %d:%i /tmp")), h.Place(parent+"/alice"))
+			host.Equal(h, "alice's /tmp", strings.TrimSpace(h.MustRun("su", "alice", "-c", "stat -c %d:%i /tmp")), h.FileID(parent+"/alice"))
 		}
 		for range 2 { // the second time its text is known
 			at("/var/lib/polyinst/tmp")
@@ -483,7 +483,7 @@ func TestReadyWhoeverStartsIt(t *testing.T) {
 		alice := host.User{Name: "alice", UID: 2001, GID: 2001, Home: "/home/alice"}
 		h.MustRun("su", "bob", "-c", "true")
 		const su = "echo " + host.Password + " | exec su bob -c 'stat -c %d:%i.%u.%a /tmp; id -Gn; umask; ls /proc/self/fd | wc -l; pwd'"
-		want := h.Place(kit.Instance("bob")) + ".0.1777\nbob\n0022\n4\n"
+		want := h.FileID(kit.Instance("bob")) + ".0.1777\nbob\n0022\n4\n"
 		worker := onlyWorker(h, serve)
 		for name, c := range map[string]struct{ before, cwd string }{
 			"plain":                    {"", "/"},
@@ -573,7 +573,7 @@ func TestReadySignals(t *testing.T) {
 		h.Serve() // it takes the place of the socket that nobody listens at
 		host.Equal(h, "served by", servedBy(h, "bob"), "ready")
 		p.Send("\n")
-		p.Expect(h.Place("/var/lib/polyinst/tmp/alice") + `\.`)
+		p.Expect(h.FileID("/var/lib/polyinst/tmp/alice") + `\.`)
 	})
 }
 
@@ -585,7 +585,7 @@ func TestReadyMany(t *testing.T) {
 			user := []string{"alice", "bob"}[i%2]
 			all.Go(func() {
 				out, err := exec.Command("su", user, "-c", "stat -c %d:%i /tmp").CombinedOutput()
-				if want := h.Place("/var/lib/polyinst/tmp/" + user); err != nil || strings.TrimSpace(string(out)) != want {
+				if want := h.FileID("/var/lib/polyinst/tmp/" + user); err != nil || strings.TrimSpace(string(out)) != want {
 					h.T.Errorf("%s: %v, %s, want %s", user, err, out, want)
 				}
 			})
@@ -621,7 +621,7 @@ func TestReadyKilledInALoop(t *testing.T) {
 			user := []string{"alice", "bob"}[i%2]
 			all.Go(func() {
 				out, err := exec.Command("su", user, "-c", "stat -c %d:%i /tmp").CombinedOutput()
-				want := h.Place("/var/lib/polyinst/tmp/" + user)
+				want := h.FileID("/var/lib/polyinst/tmp/" + user)
 				refused := strings.Contains(string(out), "this session was refused; the system log says why")
 				if err == nil && strings.TrimSpace(string(out)) != want || err != nil && !refused {
 					h.T.Errorf("%s: %v, %s, want %s", user, err, out, want)
@@ -734,7 +734,7 @@ func tracedCalls(h *host.Host, serve *host.Ready) int {
 func killAt(h *host.Host, serve *host.Ready, signal string, at int) {
 	h.T.Helper()
 	worker, tracer := trace(h, serve, "-o", "/dev/null", "-e", fmt.Sprintf("inject=all:signal=%s:when=%d", signal, at))
-	want := h.Place("/var/lib/polyinst/tmp/alice")
+	want := h.FileID("/var/lib/polyinst/tmp/alice")
 	before := h.MountNS(os.Getpid())
 	r := h.Su("alice", "stat -c %d:%i /tmp")
 	switch {

@@ -23,12 +23,12 @@ const (
 func becomes(h *host.Host, user string) outcome {
 	h.T.Helper()
 	h.ForgetLog()
-	trace := h.PamHost("user="+user, "start", "open", "exec:"+kit.Place, "close", "end")
+	trace := h.PamHost("user="+user, "start", "open", "exec:"+kit.WhichTmp, "close", "end")
 	seen := ""
 	for _, s := range trace.All("exec") {
 		seen = strings.TrimSpace(s.Text)
 	}
-	public := seen == h.Place("/tmp")
+	public := seen == h.FileID("/tmp")
 	switch rc := trace.All("open")[0].RC; {
 	case rc == host.PAMSuccess && public:
 		return inPublicTmp

@@ -138,10 +138,10 @@ func TestBrokenFile(t *testing.T) {
 		}
 		h.WaitLog(`^<3> su: pam_polyinst\(su:session\): .*/etc/security/polyinst/namespace\.conf:7:1: .*colour`)
 		h.ForgetLog()
-		kit.InPublic(h, "su root", h.MustRun("su", "root", "-c", kit.Place))
+		kit.InPublic(h, "su root", h.MustRun("su", "root", "-c", kit.WhichTmp))
 		h.WaitLog(`^<[0-4]> su: pam_polyinst\(su:session\): .*namespace\.conf:7:1`)
 		h.Config(kit.OwnTmp)
-		kit.InInstance(h, "repaired", "alice", h.MustRun("su", "alice", "-c", kit.Place))
+		kit.InInstance(h, "repaired", "alice", h.MustRun("su", "alice", "-c", kit.WhichTmp))
 	})
 }
 
@@ -180,7 +180,7 @@ func TestSuccessIsOneLine(t *testing.T) {
 func TestInPlace(t *testing.T) {
 	kit.HostStory(t, func(h *host.Host) {
 		tr := h.PamHost("user=alice", "start", "acct", "dropcap:cap_sys_chroot",
-			"snapshot:before", "open", "snapshot:open", "exec:"+kit.Place, "close", "end")
+			"snapshot:before", "open", "snapshot:open", "exec:"+kit.WhichTmp, "close", "end")
 		tr.RC("open", host.PAMSuccess)
 		tr.RC("close", host.PAMSuccess)
 		kit.InInstance(h, "in place", "alice", tr.Step("exec").Text)

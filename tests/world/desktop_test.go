@@ -25,7 +25,7 @@ func TestLightDM(t *testing.T) {
 		h.WriteFile("/etc/lightdm/Xsession", "#!/bin/sh\nexec $*\n", 0o755)
 		p := h.Start("lightdm")
 		told := strings.Split(strings.TrimSpace(h.ReadFifo("/run/told")), "\n")
-		host.Equal(h, "what the desktop sees as /tmp", told[0], h.Place(instances+"alice"))
+		host.Equal(h, "what the desktop sees as /tmp", told[0], h.FileID(instances+"alice"))
 		has(h, "its display", strings.Join(told, " "), "name of display")
 		if h.Exists("/tmp/by-lightdm") {
 			t.Error("it is in the public /tmp")

@@ -47,7 +47,7 @@ func TestAutofsHomes(t *testing.T) {
 				s := h.Sshd()
 				host.Equal(h, "homes that are mounted", mounted(h), "")
 				h.Agrees("alice", "su", func() {
-					host.Equal(h, "her home", h.MustRun("su", "alice", "-c", "touch ~/here; stat -c %d:%i ~"), h.Place(homes+"/alice"))
+					host.Equal(h, "her home", h.MustRun("su", "alice", "-c", "touch ~/here; stat -c %d:%i ~"), h.FileID(homes+"/alice"))
 				})
 				host.Equal(h, "her file", h.Exists(homes+"/alice/here"), true)
 				has(h, "by ssh", must(s, "alice", "ls ~"), "here")
@@ -56,7 +56,7 @@ func TestAutofsHomes(t *testing.T) {
 					must(s, "alice", "touch /tmp/mine")
 					host.Equal(h, "her file in /tmp", h.Exists(instances+"alice/mine"), true)
 					// bob's is mounted because she looks for it, on the host and in her session
-					has(h, "bob's home", s.SSH("alice", "stat -c %d:%i /home/bob").Stdout, h.Place(homes+"/bob"))
+					has(h, "bob's home", s.SSH("alice", "stat -c %d:%i /home/bob").Stdout, h.FileID(homes+"/bob"))
 					has(h, "homes that are mounted", mounted(h), "/home/bob")
 				case "polydir inside":
 					must(s, "alice", "touch ~/work/mine")

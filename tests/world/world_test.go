@@ -389,7 +389,7 @@ func TestXrdp(t *testing.T) {
 		p := h.Start("xrdp-sesman", "--nodaemon")
 		h.WaitLog("xrdp-sesman.*(starting|listening)")
 		h.MustRun("xrdp-sesrun", "-s", "127.0.0.1", "-t", "Xvnc", "-p", host.Password, "alice")
-		host.Equal(h, "what the desktop sees as /tmp", strings.TrimSpace(h.ReadFifo("/run/told")), h.Place(instances+"alice"))
+		host.Equal(h, "what the desktop sees as /tmp", strings.TrimSpace(h.ReadFifo("/run/told")), h.FileID(instances+"alice"))
 		if h.Exists("/tmp/by-xrdp") {
 			t.Error("it is in the public /tmp")
 		}
