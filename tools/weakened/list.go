@@ -1207,4 +1207,9 @@ var weakenings = []weakening{
 		check: "line.err = errors.Join(line.err, w.base.Unhurried())", instead: "line.err = errors.Join(line.err)",
 		tests: "TestReadyClosesUnhurried",
 	},
+	{
+		name: "overlay: a sandbox that shows a part of it uses it", holds: "I-10", file: "internal/sessions/live/uses.go",
+		check: "p.Path[:max(i, 1)]", instead: "p.Path[:i]",
+		tests: "TestGcLeavesOverlaysAlone",
+	},
 }
