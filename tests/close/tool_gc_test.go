@@ -151,6 +151,34 @@ func TestSubvolumes(t *testing.T) {
 	})
 }
 
+// Directories whose key their user has taken away (fscrypt), and in which nothing can be
+// renamed then, go like others, however deep they are.
+func TestEncryptedDirectories(t *testing.T) {
+	host.Run(t, func(h *host.Host) {
+		h.Need("mke2fs")
+		h.Mkdir(host.Parents, 0o755, 0, 0)
+		h.MustRun("sh", "-c", "truncate -s 64M /root/image; mke2fs -q -t ext4 -O encrypt /root/image; mount -o loop /root/image "+host.Parents)
+		kit.Install(h, strings.Replace(kit.OwnTmp, `"user"`, `"tmpdir"`, 1))
+		h.MustRun("polyinst", "prepare")
+		h.PAM("su", host.Stack(kit.Session)...)
+		h.PAM("pamhost", host.Stack(kit.Session)...)
+		h.AddUser("alice")
+		make := h.Built("attacker") + " encrypt /tmp/locked"
+		said := h.MustRun("su", "alice", "-c", make)
+		if strings.Contains(said, "operation not supported") {
+			t.Skip("needs a kernel feature: fscrypt")
+		}
+		h.Match("what she made", said, "^encrypted <nil>")
+		host.Equal(h, "after close", strings.Join(kit.Settled(h, 0), " "), "")
+		killed := h.PamHostCommand("user=alice", "start", "open", "exec:"+make, "pause", "end").Start()
+		killed.Expect("encrypted <nil>")
+		killed.KillHard()
+		r := h.Cmd("polyinst", "gc")
+		host.Equal(h, "gc", fmt.Sprint(r.Code, r.Stderr), "0")
+		host.Equal(h, "after gc", strings.Join(kit.Settled(h, 0), " "), "")
+	})
+}
+
 // A name that a user chose makes no line of its own in what a command of root's says,
 // and does not play with root's terminal.
 func TestNamesInErrors(t *testing.T) {

@@ -670,9 +670,9 @@ var weakenings = []weakening{
 		tests:   "TestRemovalWhileNamesAreSwapped|TestAttackers/instance_that_is_removed",
 	},
 	{
-		name: "removal: ends where nothing can be lifted", holds: "the command", file: "internal/kernel/dirfd/tree.go",
-		check: "if err == nil || r.lifts == before {", instead: "if err == nil || r.lifts < before {",
-		pkg: "internal/kernel/dirfd", tests: "TestRemoveTreeThatCannotBeLifted",
+		name: "removal: ends where a directory stays", holds: "The command", file: "internal/kernel/dirfd/tree.go",
+		check: "err2 != nil || st.ID == left", instead: "err2 != nil || st.ID == (ID{})",
+		pkg: "internal/kernel/dirfd", tests: "TestRemoveTreeWithoutRmdir",
 	},
 	{
 		name: "refusal: sudo does not go on after it", holds: "I-12", file: "internal/kernel/wire/wire.go",
@@ -682,7 +682,7 @@ var weakenings = []weakening{
 	{
 		name: "removal: what is made meanwhile is left", holds: "The command", file: "internal/kernel/dirfd/tree.go",
 		check: "known && made.After(r.began)", instead: "false && known && made.After(r.began)",
-		pkg: "internal/kernel/dirfd", tests: "TestRemoveTreeThatIsStillMade",
+		pkg: "internal/kernel/dirfd", tests: "TestRemoveTreeLeavesTheYounger",
 	},
 	{
 		name: "log: a user's text makes no line of its own", holds: "I-14", file: "internal/kernel/wire/wire.go",
@@ -1148,9 +1148,19 @@ var weakenings = []weakening{
 		tests: "TestReport",
 	},
 	{
-		name: "removal: subvolumes are lifted out of each other", holds: "The command", file: "internal/kernel/dirfd/tree.go",
-		check: "case child.subvolume(ino):", instead: "case false && child.subvolume(ino):",
-		tests: "TestSubvolumes",
+		name: "removal: however deep, with few descriptors", holds: "The command", file: "internal/kernel/dirfd/tree.go",
+		check: "if depth == maxDepth {", instead: "if false {",
+		pkg: "internal/kernel/dirfd", tests: "TestRemoveTreeOfAnyDepth",
+	},
+	{
+		name: "removal: the way up is the way down", holds: "I-10", file: "internal/kernel/dirfd/tree.go",
+		check: "err == nil && st.ID != want", instead: "err == nil && st.ID == (ID{})",
+		pkg: "internal/kernel/dirfd", tests: "TestUpIsTheWayDown",
+	},
+	{
+		name: "removal: ends where it cannot be told what was made meanwhile", holds: "The command", file: "internal/kernel/dirfd/tree.go",
+		check: "r.undated > maxUndated", instead: "r.undated < 0",
+		pkg: "internal/kernel/dirfd", tests: "TestRemoveTreeWithinBounds",
 	},
 	{
 		name: "removal: read-only subvolumes go", holds: "The command", file: "internal/kernel/dirfd/tree.go",
