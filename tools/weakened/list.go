@@ -1247,4 +1247,9 @@ var weakenings = []weakening{
 		check: "p.times >= watchOften && now.Sub(p.last) < watchIdle", instead: "p.times < 0",
 		pkg: "cmd/polyinst", tests: "TestWatchingTellsWithinBounds",
 	},
+	{
+		name: "quota: what a user did to a file refuses nobody", holds: "I-17", file: "internal/kernel/projquota/tree.go",
+		check: "|| dirfd.IsNotRegular(err)", instead: "",
+		pkg: "internal/kernel/projquota", tests: "TestStaysAsItIs",
+	},
 }

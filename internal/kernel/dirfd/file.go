@@ -43,6 +43,18 @@ func (d Dir) OpenFileStat(name string) (File, Stat, error) {
 	return d.openFile(name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 }
 
+// notRegular is the type of what is no regular file.
+type notRegular string
+
+func (t notRegular) Error() string { return fmt.Sprintf("is a %s, not a regular file", string(t)) }
+
+// IsNotRegular reports whether an error of OpenFile says that something else has the
+// name: also a link, or a socket (open(2): ELOOP, ENXIO).
+func IsNotRegular(err error) bool {
+	var t notRegular
+	return errors.As(err, &t) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO)
+}
+
 func (d Dir) openFile(name string, flags, mode uint64) (File, Stat, error) {
 	path := join(d.path, name)
 	fd, err := d.open(name, flags, 0, mode)
@@ -52,7 +64,7 @@ func (d Dir) openFile(name string, flags, mode uint64) (File, Stat, error) {
 	f := File{fd: fd + 1, path: path}
 	st, err := f.Stat()
 	if err == nil && !st.IsRegular() {
-		err = pathError("open", path, fmt.Errorf("is a %s, not a regular file", st.TypeName()))
+		err = pathError("open", path, notRegular(st.TypeName()))
 	}
 	if err != nil {
 		f.Close()
