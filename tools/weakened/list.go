@@ -1124,7 +1124,7 @@ var weakenings = []weakening{
 	},
 	{
 		name: "ready: one that was changed ends", holds: "I-21", file: "internal/serve/worker.go",
-		check: "w.watch.Within(0), w.base.Changed(), ended)", instead: "w.watch.Within(0), ended)",
+		check: "err = errors.Join(err, w.base.Changed())", instead: "err = errors.Join(err)",
 		tests: "TestReadyState",
 	},
 	{
@@ -1251,5 +1251,20 @@ var weakenings = []weakening{
 		name: "quota: what a user did to a file refuses nobody", holds: "I-17", file: "internal/kernel/projquota/tree.go",
 		check: "|| dirfd.IsNotRegular(err)", instead: "",
 		pkg: "internal/kernel/projquota", tests: "TestStaysAsItIs",
+	},
+	{
+		name: "ready: what takes long is not urgent", holds: "I-20", file: "internal/serve/worker.go",
+		check: "_ = w.base.Unhurried() // a user", instead: "// a user",
+		tests: "TestReadyIsNotAheadForLong",
+	},
+	{
+		name: "ready: what takes long is not urgent afterwards", holds: "I-20", file: "internal/serve/worker.go",
+		check: "if l.w.busy.Load() {", instead: "if false {",
+		tests: "TestReadyIsNotAheadForLong",
+	},
+	{
+		name: "ready: a worker that ends says nothing of that", holds: "I-21", file: "internal/serve/worker.go",
+		check: "if !w.busy.Load() { // else", instead: "if true { // else",
+		tests: "TestReadyIsNotAheadForLong",
 	},
 }
