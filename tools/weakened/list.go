@@ -1267,4 +1267,9 @@ var weakenings = []weakening{
 		check: "if !w.busy.Load() { // else", instead: "if true { // else",
 		tests: "TestReadyIsNotAheadForLong",
 	},
+	{
+		name: "gc: a parent of a user's is not read for orphans", holds: "The command", file: "internal/gc/orphan.go",
+		check: "way, err := observe.OpenParent(p.Path) // judged", instead: "_, _ = observe.OpenParent(p.Path)\n\tway, err := dirfd.Walk(p.Path, nil) // judged",
+		tests: "TestParentsOfOthersAreNotRead",
+	},
 }
