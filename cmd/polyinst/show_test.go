@@ -215,7 +215,7 @@ func TestMetricsText(t *testing.T) {
 			t.Errorf("%q: %q, want %q", by, got, want)
 		}
 	}
-	w := watched{{NS: 1}: {"/tmp": true, "/x": false}, {NS: 2}: {"/tmp": true}}
+	w := watched{{NS: 1}: {"/tmp": {lost: true}, "/x": {}}, {NS: 2}: {"/tmp": {lost: true, told: true}}}
 	for _, want := range []string{"\npolyinst_watched_namespaces 2\n", "\npolyinst_watched_polydirs_lost 2\n", "\npolyinst_watched_timestamp_seconds 1"} {
 		if got := w.metrics(); !strings.Contains(got, want) {
 			t.Errorf("%s\nwant %q", got, want)

@@ -47,6 +47,7 @@ const (
 	watchPause = 200 * time.Millisecond // at least between two looks
 	watchShare = 10                     // of its time it looks for one part at most
 	watchIdle  = time.Minute            // at the latest it looks again
+	watchOften = 6                      // changes of one polydir that are told at once; others once in that time
 )
 
 func watch(output string) error {
@@ -90,9 +91,29 @@ func watch(output string) error {
 	}
 }
 
-// watched are the namespaces that are watched, each with its polydirs, by their
-// path, that it does not show.
-type watched map[mntns.Identity]map[string]bool
+// watched are the namespaces that are watched, each with what is known of its polydirs,
+// by their path.
+type watched map[mntns.Identity]map[string]watching
+
+// watching is what is known of a polydir.
+type watching struct {
+	lost  bool // the namespace does not show it
+	told  bool // that it does not; else that it does, or nothing
+	times int  // it was told
+	last  time.Time
+}
+
+// tell notes what is seen now, and reports whether it is to be told: who can mount on
+// their own home can have it change for ever.
+func (p *watching) tell(lost bool, now time.Time) bool {
+	p.lost = lost
+	if lost == p.told || p.times >= watchOften && now.Sub(p.last) < watchIdle {
+		return false
+	}
+	p.told, p.last = lost, now
+	p.times++
+	return true
+}
 
 // look adds the namespaces that are new, forgets those that have ended, and says
 // what has changed in the others.
@@ -115,27 +136,27 @@ func (w watched) look(events mntns.Watch, store record.Store) error {
 		if err != nil {
 			return err
 		}
-		w[n.Identity], added = map[string]bool{}, true
+		w[n.Identity], added = map[string]watching{}, true
 	}
 	if added { // what happened before it was watched
 		if all, err = live.Namespaces(store, nil); err != nil {
 			return err
 		}
 	}
-	maps.DeleteFunc(w, func(i mntns.Identity, _ map[string]bool) bool {
+	maps.DeleteFunc(w, func(i mntns.Identity, _ map[string]watching) bool {
 		return !slices.ContainsFunc(all, func(n live.Namespace) bool { return n.Identity == i })
 	})
 	for _, n := range all {
-		lost, known := w[n.Identity]
+		polydirs, known := w[n.Identity]
 		if !known {
 			continue
 		}
 		for i, p := range n.Polydirs {
-			if lost[p.Path] == !n.Covered[i] {
-				continue
+			seen := polydirs[p.Path]
+			if seen.tell(!n.Covered[i], time.Now()) {
+				w.say(n, p, seen.lost)
 			}
-			lost[p.Path] = !n.Covered[i]
-			w.say(n, p, lost[p.Path])
+			polydirs[p.Path] = seen
 		}
 	}
 	return nil
@@ -154,9 +175,9 @@ func (watched) say(n live.Namespace, p record.Polydir, lost bool) {
 // metrics are its numbers.
 func (w watched) metrics() string {
 	lost := 0
-	for _, paths := range w {
-		for _, is := range paths {
-			if is {
+	for _, polydirs := range w {
+		for _, p := range polydirs {
+			if p.lost {
 				lost++
 			}
 		}

@@ -88,14 +88,17 @@ func (s *Staged) overlay(scene *observe.Scene) error {
 		return errSwapped
 	}
 	s.under, s.Mount = s.Mount, mountfd.Mount{}
-	err = s.unlimited(func() (err error) {
-		for until := time.Now().Add(layersPatience); ; time.Sleep(10 * time.Millisecond) {
-			s.over, err = mountfd.NewOverlay(s.Step.Path, mountfd.Layers{Lower: scene.Polydir.Dir, Upper: s.layers.Upper, Work: s.layers.Work, Alone: s.Step.Overlay.Keep})
-			if !errors.Is(err, mountfd.ErrLayersInUse) || time.Now().After(until) {
-				return err
-			}
-		}
-	})
+	lay := func() (err error) {
+		s.over, err = mountfd.NewOverlay(s.Step.Path, mountfd.Layers{Lower: scene.Polydir.Dir, Upper: s.layers.Upper, Work: s.layers.Work, Alone: s.Step.Overlay.Keep})
+		return err
+	}
+	err = lay()
+	for until := time.Now().Add(layersPatience); errors.Is(err, mountfd.ErrLayersInUse) && time.Now().Before(until); err = lay() {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if errors.Is(err, mountfd.ErrNoRoom) { // and then nobody has the changes
+		err = s.unlimited(lay)
+	}
 	switch {
 	case errors.Is(err, mountfd.ErrLayersInUse):
 		return fmt.Errorf("%w: %s: %w, of another namespace of the user's: end the sessions in it, which `polyinst list` shows", errLayers, s.Step.Shows(), err)

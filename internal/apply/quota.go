@@ -10,6 +10,7 @@ import (
 	"pam_polyinst/internal/core/plan"
 	"pam_polyinst/internal/instance"
 	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/mountfd"
 	"pam_polyinst/internal/kernel/projquota"
 	"pam_polyinst/internal/kernel/selinuxfs"
 	"pam_polyinst/internal/observe"
@@ -98,11 +99,11 @@ var roomForKernel = projquota.Limits{Bytes: 16 << 20, Inodes: 16}
 
 // unlimited calls make while the limits of the instance do not count: at each mount
 // of an overlay the kernel makes a directory among its changes, so that a user who has
-// reached a limit could not log in to remove anything. Nobody can write to the changes
-// meanwhile, because nobody has the overlay.
+// reached a limit could not log in to remove anything. The caller has seen that nobody
+// has the overlay, so that nobody can write to the changes meanwhile.
 func (s *Staged) unlimited(make func() error) error {
 	if s.Step.Quota == (config.Quota{}) {
-		return make()
+		return mountfd.ErrNoRoom
 	}
 	lock, err := s.Handle()
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"pam_polyinst/internal/instance"
 	"pam_polyinst/internal/kernel/dirfd"
 	"pam_polyinst/internal/kernel/nss"
+	"pam_polyinst/internal/observe"
 )
 
 // Accounts that may vanish at once before somebody has to say that it is so: a
@@ -212,14 +213,11 @@ func days(age time.Duration) string {
 // until tell has an error. A parent that cannot be looked at has none: it may be a
 // user's doing, and is told by the collection itself.
 func eachRecorded(p Parent, tell func(path, name string, lock instance.State) error) error {
-	way, err := dirfd.Walk(p.Path, nil)
-	if err != nil {
+	way, err := observe.OpenParent(p.Path) // judged before it is read
+	if err != nil || !way.Dir.IsOpen() {
 		return nil
 	}
 	defer way.Close()
-	if way.Missing {
-		return nil
-	}
 	names, err := way.Dir.Names()
 	if err != nil {
 		return nil

@@ -9,6 +9,7 @@ import (
 	"pam_polyinst/internal/instance"
 	"pam_polyinst/internal/kernel/dirfd"
 	"pam_polyinst/internal/kernel/mntns"
+	"pam_polyinst/internal/observe"
 	"pam_polyinst/internal/sessions/live"
 	"pam_polyinst/internal/sessions/record"
 )
@@ -30,19 +31,14 @@ func isOther(t live.Task, ns mntns.ID, host int) bool {
 	return t.NS == ns && t.PID != host && t.PID != os.Getpid()
 }
 
-// Room is what the tmpdir instances of a record lie in, and who shows them. Each
+// Room is what the tmpdir instances of records lie in, and who shows them. Each
 // instance parent is walked to once: what is asked about is what is removed.
 type Room struct {
-	own  record.Record
 	uses live.Uses
-	lies map[string]spot
+	ways map[string]dirfd.Way // to the parents, by their paths
+	lies map[string]mntns.Location
 	// Left are processes in the record's own namespace, without this one and the host.
 	Left map[int]bool
-}
-
-type spot struct {
-	parent   dirfd.Way
-	location mntns.Location
 }
 
 // Beside finds out which tmpdir instances of a record namespaces other than its own
@@ -53,13 +49,12 @@ type spot struct {
 // is then InDoubt. On the same way it finds out who is left in the namespace itself;
 // if there is somebody it looks no further. A host of 0 says that nobody is.
 func Beside(own record.Record, store record.Store, host int) (*Room, error) {
-	r := &Room{own: own, lies: map[string]spot{}, Left: map[int]bool{}}
-	r.uses = live.Uses{Hasty: true, Known: store.Identities, Skip: func(ever uint64, number mntns.ID) bool {
+	r := newRoom(live.Uses{Hasty: true, Known: store.Identities, Skip: func(ever uint64, number mntns.ID) bool {
 		if ever != 0 && own.Ever != 0 {
 			return ever == own.Ever || fromHostView(ever, number, store)
 		}
 		return number == own.NS
-	}}
+	}})
 	if host != 0 {
 		r.uses.Task = func(t live.Task) bool {
 			if isOther(t, own.NS, host) {
@@ -68,14 +63,42 @@ func Beside(own record.Record, store record.Store, host int) (*Room, error) {
 			return len(r.Left) == 0
 		}
 	}
+	err := r.want(own)
+	if err == nil {
+		err = r.uses.Look()
+	}
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func newRoom(uses live.Uses) *Room {
+	return &Room{uses: uses, ways: map[string]dirfd.Way{}, lies: map[string]mntns.Location{}, Left: map[int]bool{}}
+}
+
+// want asks about the tmpdir instances of a record. What a user did to a parent in
+// their home is an error of observe.IsUsersDoing.
+func (r *Room) want(own record.Record) error {
 	for _, p := range own.Tmpdirs() {
-		way, location, err := whereabouts(p.Parent, p.Name)
-		if err != nil {
-			r.Close()
-			return nil, err
+		way, known := r.ways[p.Parent]
+		if !known {
+			var err error
+			if way, err = observe.OpenParent(p.Parent); err != nil {
+				return err
+			}
+			r.ways[p.Parent] = way
 		}
-		r.lies[p.Instance()] = spot{way, location}
-		r.uses.Want(location)
+		if !way.Dir.IsOpen() {
+			return dirfd.NotExist(p.Parent)
+		}
+		place, err := mntns.LocationOf(way.Dir)
+		if err != nil {
+			return err
+		}
+		r.lies[p.Instance()] = place.Below(p.Name)
+		r.uses.Want(place.Below(p.Name))
 		if over := overlayOf(p); over.Dev != 0 {
 			r.uses.Want(over)
 		}
@@ -83,25 +106,21 @@ func Beside(own record.Record, store record.Store, host int) (*Room, error) {
 			r.uses.Newer = p.MountID
 		}
 	}
-	if err := r.uses.Look(); err != nil {
-		r.Close()
-		return nil, err
-	}
-	return r, nil
+	return nil
 }
 
 // Close releases the handles.
 func (r *Room) Close() {
-	for _, s := range r.lies {
-		s.parent.Close()
+	for _, w := range r.ways {
+		w.Close()
 	}
 }
 
-// Of is whether another namespace shows an instance.
-func (r *Room) Of(p record.Polydir) live.Answer {
-	answer := r.uses.Of(r.lies[p.Instance()].location, r.own.UID, true)
+// Of is whether another namespace shows an instance, which is the user's.
+func (r *Room) Of(p record.Polydir, uid uint32) live.Answer {
+	answer := r.uses.Of(r.lies[p.Instance()], uid, true)
 	if over := overlayOf(p); over.Dev != 0 && answer == live.Free {
-		answer = r.uses.Of(over, r.own.UID, true)
+		answer = r.uses.Of(over, uid, true)
 	}
 	return answer
 }
@@ -109,7 +128,7 @@ func (r *Room) Of(p record.Polydir) live.Answer {
 // Remove removes an instance and its lock. False: a session that is being opened
 // holds it.
 func (r *Room) Remove(p record.Polydir) (bool, error) {
-	parent := r.lies[p.Instance()].parent.Dir
+	parent := r.ways[p.Parent].Dir
 	guard, err := instance.Hold(parent, p.Name)
 	if err != nil || guard == nil {
 		return false, err
@@ -138,17 +157,4 @@ func fromHostView(ever uint64, number mntns.ID, store record.Store) bool {
 	}
 	r, err := store.Read(mntns.Identity{NS: number, Ever: ever})
 	return err == nil && r != nil && r.Ever == ever && r.Base != 0 && r.Base == r.Host
-}
-
-// whereabouts is where an instance lies.
-func whereabouts(parent, name string) (dirfd.Way, mntns.Location, error) {
-	way, err := dirfd.WalkTo(parent)
-	if err != nil {
-		return way, mntns.Location{}, err
-	}
-	location, err := mntns.LocationOf(way.Dir)
-	if err != nil {
-		way.Close()
-	}
-	return way, location.Below(name), err
 }

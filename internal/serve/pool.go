@@ -157,7 +157,7 @@ func (p *Pool) heed(n news) {
 	}
 	p.running--
 	if n.err != nil {
-		fmt.Fprintf(p.Log, "polyinst: a worker has ended: %v: %s\n", n.err, strings.TrimSpace(n.said))
+		p.say("a worker has ended: %v: %s", n.err, strings.TrimSpace(n.said))
 	}
 }
 
@@ -174,7 +174,7 @@ func (p *Pool) open() error {
 			return err
 		}
 		if err := peer.Store(ends.FD()); err != nil {
-			fmt.Fprintf(p.Log, "polyinst: tmpdirs of sessions that are open at the next restart wait for gc: %v\n", err)
+			p.say("tmpdirs of sessions that are open at the next restart wait for gc: %v", err)
 		}
 	}
 	p.ends = os.NewFile(uintptr(ends.FD()), "ends")
@@ -204,31 +204,42 @@ func (p *Pool) open() error {
 // instance cannot be told at each moment.
 var again = []int{20, 200, 2_000, 20_000}
 
+// restShare is how many times as long as it has looked it rests then, so that no user
+// has it look all the time.
+const restShare = 10
+
 // tidy removes the tmpdir instances of namespaces that have ended, whenever some have,
 // and those that ended while nobody was told.
 func (p *Pool) tidy() {
 	runtime.LockOSThread()
 	if err := self.Unhurried(); err != nil { // users choose how much there is to remove
-		fmt.Fprintf(p.Log, "polyinst: %v\n", err)
+		p.say("%v", err)
 	}
 	ends := mountfd.InheritedEnds(int(p.ends.Fd()))
 	for n := 0; ; n++ {
-		err := gc.Ended()
+		looked, errs := gc.Ended()
+		for _, err := range errs {
+			p.say("tmpdir instances wait for gc: %v", err)
+		}
+		time.Sleep(restShare * looked)
 		wait := -1
 		if n < len(again) {
 			wait = again[n]
 		}
-		some, err2 := ends.Wait(wait)
+		some, err := ends.Wait(wait)
+		if err != nil {
+			p.say("tmpdir instances wait for gc: %v", err)
+			return
+		}
 		if some {
 			n = -1
 		}
-		if err := errors.Join(err, err2); err != nil {
-			fmt.Fprintf(p.Log, "polyinst: tmpdir instances wait for gc: %v\n", err)
-		}
-		if err2 != nil {
-			return
-		}
 	}
+}
+
+// say writes one line, whatever names of a user's are in it.
+func (p *Pool) say(format string, args ...any) {
+	fmt.Fprintf(p.Log, "polyinst: %s\n", wire.Clip(fmt.Sprintf(format, args...)))
 }
 
 // start starts a worker. It is the program that the path has now: after an upgrade

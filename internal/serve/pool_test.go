@@ -154,6 +154,15 @@ func TestPoolTellsWhy(t *testing.T) {
 	}
 }
 
+// A name that a user chose makes no line of the log of its own.
+func TestPoolSaysOneLine(t *testing.T) {
+	log := &bytes.Buffer{}
+	(&Pool{Log: log}).say("%v", fmt.Errorf("open /tmp/x\n<0>all is well\x1b[2J: %w", os.ErrPermission))
+	if got, want := log.String(), "polyinst: open /tmp/x?<0>all is well?[2J: permission denied\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestWorkers(t *testing.T) {
 	if n := Workers(); n < 2 || n > 4 {
 		t.Errorf("%d by default", n)

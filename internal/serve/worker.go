@@ -43,8 +43,9 @@ const patience = 100
 const grace = 1_000
 
 // long is from when on a conversation takes long, in milliseconds: its host, or
-// another session that it waits for, is stopped or slow. Another worker is started
-// then, so that nobody can take all of them, and this one ends after it.
+// another session that it waits for, is stopped or slow, or its user has left very much
+// to look at. Another worker is started then, so that nobody can take all of them, and
+// this one is ahead of nobody's programs any more, and ends after it.
 const long = 100
 
 type worker struct {
@@ -107,6 +108,7 @@ func begin() (*worker, error) {
 
 func (w *worker) takesLong() {
 	if !w.busy.Swap(true) {
+		_ = w.base.Unhurried() // a user may have chosen how much there is to do
 		_, _ = w.news.Write([]byte{isBusy})
 	}
 }
@@ -127,7 +129,11 @@ func (w *worker) serve(host *peer.Host) error {
 	for _, f := range later {
 		f()
 	}
-	if err := errors.Join(w.watch.Long(0), w.watch.Within(0), w.base.Changed(), ended); err != nil {
+	err := errors.Join(w.watch.Long(0), w.watch.Within(0), ended)
+	if !w.busy.Load() { // else it is not as it was, and ends
+		err = errors.Join(err, w.base.Changed())
+	}
+	if err != nil {
 		return fmt.Errorf("after process %d: %w", host.PID(), err)
 	}
 	return nil
@@ -206,7 +212,12 @@ func (l *line) Deadline(ms uint32) {
 }
 
 // Retake puts this process in order again.
-func (l *line) Retake() { l.err = errors.Join(l.err, l.w.base.Retake()) }
+func (l *line) Retake() {
+	l.err = errors.Join(l.err, l.w.base.Retake())
+	if l.w.busy.Load() {
+		l.err = errors.Join(l.err, l.w.base.Unhurried())
+	}
+}
 
 // settle lets this process outlive the host from now on: the host may have its answer
 // and end.

@@ -174,7 +174,7 @@ func (c *call) removeUnused(room *gc.Room) error {
 	all := true
 	for _, p := range c.own.Tmpdirs() {
 		removed := false
-		switch room.Of(p) {
+		switch room.Of(p, c.own.UID) {
 		case live.InUse:
 			c.debug("close: %s is in use in another namespace: it stays", p.Instance())
 		case live.InDoubt:

@@ -44,6 +44,10 @@ func main() {
 		inOwnUserns(os.Args[2:])
 		return
 	}
+	if len(os.Args) > 1 && os.Args[1] == "encrypt" {
+		encrypt(os.Args[2])
+		return
+	}
 	stop := make(chan struct{})
 	var all []*move
 	var running sync.WaitGroup

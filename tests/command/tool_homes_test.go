@@ -174,6 +174,25 @@ func TestAdviceAboutHomesHarmsNobody(t *testing.T) {
 	}
 }
 
+// What a user puts in the place of a parent, with as many names in it as they like, is
+// read by no command.
+func TestParentsOfOthersAreNotRead(t *testing.T) {
+	kit.Story(t, homeCache, []string{"su"}, func(h *host.Host) {
+		h.Need("strace")
+		alice := h.AddUser("alice")
+		h.AddUser("bob")
+		h.MustRun("su", "bob", "-c", "true")
+		h.Command("sh", "-c", "cd; mkdir .inst; touch .inst/1 .inst/2").As(alice).Must()
+		for _, command := range append(kit.ForAll, "gc --orphans") {
+			h.Cmd("sh", "-c", "strace -f -qq -y -e trace=getdents64 -o /root/reads polyinst "+command)
+			if reads := h.ReadFile("/root/reads"); strings.Contains(reads, "/home/alice/.inst>") {
+				t.Errorf("polyinst %s: %s", command, reads)
+			}
+		}
+		h.Match("bob's is", h.Sh("strace -f -qq -y -e trace=getdents64 polyinst gc --orphans 2>&1"), "/home/bob/.inst>")
+	})
+}
+
 // Nor does one that a message advises for the polydir itself, or for a directory on the
 // way to it.
 func TestAdviceAboutPolydirsHarmsNobody(t *testing.T) {

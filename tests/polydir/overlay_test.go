@@ -314,15 +314,23 @@ func TestOverlayIsProved(t *testing.T) {
 // gc leaves the changes alone that a session has, also where a process shows the
 // overlay and no longer what lies beneath it; close and gc remove them afterwards.
 func TestGcLeavesOverlaysAlone(t *testing.T) {
+	for name, part := range map[string]string{"all of it": kit.Lab, "a part of it": kit.Lab + "/part"} {
+		t.Run(name, func(t *testing.T) { leftAlone(t, part) })
+	}
+}
+
+// leftAlone is that story, of a sandbox that shows a part.
+func leftAlone(t *testing.T, part string) {
+	t.Helper()
 	overlays(t, kit.DroppedLab, []string{"su"}, func(h *host.Host) {
 		h.Need("unshare", "setpriv")
 		h.Mkdir("/run/nest", 0o777, 0, 0)
 		h.Sh("mkfifo -m 666 /run/nest/ready /run/nest/go")
 		// a sandbox of alice's with the overlay alone, as bubblewrap makes it
 		h.WriteFile("/run/nest/sandbox", "#!/bin/sh\nmount -t tmpfs none /mnt; cd /mnt; mkdir lab bin lib lib64 usr old dev run proc\n"+
-			"mount --rbind "+kit.Lab+" lab; for d in bin lib lib64 usr dev run proc; do [ -e /$d ] && mount --rbind /$d $d; done\n"+
+			"mount --rbind "+part+" lab; for d in bin lib lib64 usr dev run proc; do [ -e /$d ] && mount --rbind /$d $d; done\n"+
 			"pivot_root . old && umount -l /old && cd /lab && echo ready >/run/nest/ready; read line </run/nest/go; echo more >/lab/more; cat /lab/f /lab/more >/run/nest/seen\n", 0o755)
-		first := h.Start("su", "alice", "-c", "echo one >"+kit.Lab+"/f; echo ready; read line; setsid unshare -Urm --propagation private sh /run/nest/sandbox >/dev/null 2>&1 </dev/null &\nread line </run/nest/ready; echo sandboxed; cat")
+		first := h.Start("su", "alice", "-c", "mkdir -p "+part+"; echo one >"+part+"/f; echo ready; read line; setsid unshare -Urm --propagation private sh /run/nest/sandbox >/dev/null 2>&1 </dev/null &\nread line </run/nest/ready; echo sandboxed; cat")
 		first.Expect("ready")
 		instances := func() string { return h.Sh("cd " + kit.LabParent + "; ls -A | grep -v lock | wc -l") }
 		h.MustRun("polyinst", "gc")

@@ -488,6 +488,39 @@ func TestReadyClosesUnhurried(t *testing.T) {
 	})
 }
 
+// TestReadyIsNotAheadForLong: a conversation that takes long, of which a user can choose
+// how much there is to do, is ahead of nobody's programs; and the service says nothing.
+func TestReadyIsNotAheadForLong(t *testing.T) {
+	for name, earlier := range map[string]string{"just now": "0", "from before it was put in order on": "300000"} {
+		t.Run(name, func(t *testing.T) {
+			ready(t, func(h *host.Host, serve *host.Ready) {
+				h.Need("strace")
+				serve.Stop()
+				service := h.Start("nice", "-n", "-10", "polyinst", "serve", "--foreground", "--workers", "1")
+				h.WaitReady()
+				worker := strings.TrimSpace(h.Sh("cat /proc/" + strconv.Itoa(service.Pid()) + "/task/*/children"))
+				pid, err := strconv.Atoi(worker)
+				if err != nil {
+					t.Fatal(worker)
+				}
+				ahead := scheduling(h, pid)
+				tracer := h.Start("strace", "-e", "trace=unshare,move_mount", "-e", "inject=unshare:delay_enter="+earlier, "-e", "inject=move_mount:delay_enter=2000000:when=1", "-p", worker)
+				tracer.Expect("attached")
+				p := h.Start("su", "alice", "-c", "true")
+				tracer.Expect(`move_mount\(`)
+				h.WaitReady() // another worker is there
+				if now := scheduling(h, pid); now == ahead {
+					t.Errorf("while it takes long: %s", now)
+				}
+				host.Equal(h, "the session", p.Wait().Code, 0)
+				tracer.Wait()
+				service.Signal(unix.SIGTERM)
+				host.Equal(h, "the service has said", service.Wait().Stdout, "")
+			})
+		})
+	}
+}
+
 // TestReadyWhoeverStartsIt: with whatever state a user starts a program that opens a
 // session, a ready worker opens the one that it is, and is the same for the next user.
 func TestReadyWhoeverStartsIt(t *testing.T) {

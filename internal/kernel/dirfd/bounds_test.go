@@ -1,6 +1,7 @@
 package dirfd
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -203,7 +204,7 @@ func TestRemoveTreeOfManyDeepDirectories(t *testing.T) {
 		t.Fatal(err)
 	}
 	at = deep(t, at, maxDepth)
-	const many = maxLifts + 50
+	const many = maxUndated + 50
 	for i := range many {
 		if err := unix.Mkdirat(at, fmt.Sprint(i), 0o755); err != nil {
 			t.Fatal(err)
@@ -219,125 +220,154 @@ func TestRemoveTreeOfManyDeepDirectories(t *testing.T) {
 	}
 }
 
-// What cannot be lifted is dug out, with few descriptors: a tree that is deep and, far down,
-// wide. What cannot be removed there is said, the rest is removed, and there is an end.
-func TestRemoveTreeThatCannotBeLifted(t *testing.T) {
-	for name, mounted := range map[string]bool{"all": false, "but a mount": true} {
-		t.Run(name, func(t *testing.T) {
-			dir := nstest.Dir(t)
-			nstest.Tree(t, dir, "d 0755 0 top", "d 0755 0 top/other")
-			at, err := unix.Open(dir+"/top", unix.O_PATH|unix.O_CLOEXEC, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			at = deep(t, at, maxDepth+50)
-			for i := range 500 {
-				file(t, at, fmt.Sprint("f", i))
-				if err := unix.Mkdirat(at, fmt.Sprint("w", i), 0o755); err != nil {
-					t.Fatal(err)
-				}
-				wide, err := unix.Openat(at, fmt.Sprint("w", i), unix.O_PATH|unix.O_CLOEXEC, 0)
-				if err != nil {
-					t.Fatal(err)
-				}
-				file(t, wide, "f")
-				_ = unix.Close(wide)
-			}
-			at = deep(t, at, 1000)
-			if mounted {
-				if err := unix.Mkdirat(at, "m", 0o755); err != nil {
-					t.Fatal(err)
-				}
-				mountThere(t, at, "m")
-			}
-			_ = unix.Close(at)
-			d := open(t, dir)
-			before := descriptors(t)
-			withoutRenames(t, func() { err = d.RemoveTree("top", nil) })
-			if mounted != (err != nil) || mounted && !errors.Is(err, unix.EBUSY) {
-				t.Errorf("it says %v", err)
-			}
-			if after := descriptors(t); after != before {
-				t.Errorf("%d descriptors, %d before", after, before)
-			}
-			if _, err := os.Stat(dir + "/top/other"); !os.IsNotExist(err) {
-				t.Error("what lies beside it is still there:", err)
-			}
-			if _, err := os.Stat(dir + "/top"); mounted != (err == nil) {
-				t.Error("the top:", err)
-			}
-		})
+// Nothing is renamed on the way, which is not everywhere possible.
+func TestRemoveTreeWithoutRenames(t *testing.T) {
+	dir := nstest.Dir(t)
+	nstest.Tree(t, dir, "d 0755 0 top", "d 0755 0 top/other")
+	at, err := unix.Open(dir+"/top", unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = unix.Close(deep(t, at, 2*maxDepth))
+	d := open(t, dir)
+	withoutRenames(t, func() { err = d.RemoveTree("top", nil) })
+	if err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir + "/top"); !os.IsNotExist(err) {
+		t.Error("it is still there:", err)
 	}
 }
 
-// Where it cannot be told what was made meanwhile, there is an end to what is lifted.
-func TestRemoveTreeLiftsWithinBounds(t *testing.T) {
+// What cannot be removed, deeper than there are descriptors, ends the removal, which
+// says why, and what lies beside it goes.
+func TestRemoveTreeThatIsInUse(t *testing.T) {
 	dir := nstest.Dir(t)
-	nstest.Tree(t, dir, "d 0755 0 a", "d 0755 0 b")
+	nstest.Tree(t, dir, "d 0755 0 top", "d 0755 0 top/other")
+	at, err := unix.Open(dir+"/top", unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at = deep(t, at, maxDepth+50)
+	below := fmt.Sprintf("/proc/self/fd/%d", at)
+	if err := unix.Mount("none", below, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
 	d := open(t, dir)
-	r := removal{undated: maxLifts - 1}
-	if err := r.lift(d, "a", d, false); err != nil || r.lifts != 1 {
-		t.Errorf("the last one: %v", err)
+	for range 2 {
+		if err := d.RemoveTree("top", nil); !errors.Is(err, unix.EXDEV) {
+			t.Errorf("it says %v", err)
+		}
+		if _, err := os.Stat(dir + "/top/other"); !os.IsNotExist(err) {
+			t.Error("what lies beside it is still there:", err)
+		}
 	}
-	if err := r.lift(d, "b", d, false); !IsTooDeep(err) || r.lifts != 1 {
-		t.Errorf("one more: %v", err)
+	if err := unix.Unmount(below, unix.MNT_DETACH); err != nil {
+		t.Fatal(err)
 	}
-	if err := r.lift(d, "b", d, true); err != nil {
-		t.Errorf("one whose time of birth is known: %v", err)
+	_ = unix.Close(at)
+	if err := d.RemoveTree("top", nil); err != nil {
+		t.Error("when it can be:", err)
 	}
-	nstest.Tree(t, dir, "d 0755 0 c")
-	withoutRenames(t, func() {
-		r = removal{}
-		if err := r.lift(d, "c", d, false); !IsTooDeep(err) || !errors.Is(err, errNoKey) {
-			t.Errorf("one that is encrypted, and its time of birth is not known: %v", err)
+}
+
+// Where no directory can be removed, the removal says so and ends.
+func TestRemoveTreeWithoutRmdir(t *testing.T) {
+	dir := nstest.Dir(t)
+	nstest.Tree(t, dir, "d 0755 0 top")
+	at, err := unix.Open(dir+"/top", unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = unix.Close(deep(t, at, maxDepth+50))
+	d := open(t, dir)
+	before := descriptors(t)
+	withoutRmdir(t, func() { err = d.RemoveTree("top", nil) })
+	if !errors.Is(err, unix.EXDEV) {
+		t.Errorf("it says %v", err)
+	}
+	if after := descriptors(t); after != before {
+		t.Errorf("%d descriptors, %d before", after, before)
+	}
+}
+
+// Where it cannot be told what was made meanwhile, there is an end to what is removed.
+func TestRemoveTreeWithinBounds(t *testing.T) {
+	dir := nstest.Dir(t)
+	nstest.Tree(t, dir, "d 0755 0 a")
+	a := open(t, dir+"/a")
+	r := removal{began: time.Now(), undated: maxUndated - 1}
+	if err := r.judge(a, maxDepth+1); err != nil || r.undated != maxUndated-1 {
+		t.Errorf("one whose time of birth is known: %v, %d", err, r.undated)
+	}
+	withoutBirths(t, func() {
+		if err := r.judge(a, maxDepth); err != nil || r.undated != maxUndated-1 {
+			t.Errorf("one that is not deep: %v, %d", err, r.undated)
+		}
+		if err := r.judge(a, maxDepth+1); err != nil {
+			t.Errorf("the last one: %v", err)
+		}
+		if err := r.judge(a, maxDepth+1); !IsTooDeep(err) {
+			t.Errorf("one more: %v", err)
 		}
 	})
 }
 
-// Who digs goes back to where they came from, and nowhere else.
-func TestUp(t *testing.T) {
+// A directory that is not where it was is not gone on in.
+func TestUpIsTheWayDown(t *testing.T) {
 	dir := nstest.Dir(t)
-	nstest.Tree(t, dir, "d 0755 0 from", "d 0755 0 from/child", "d 0755 0 elsewhere")
-	from := open(t, dir+"/from")
-	st, err := from.Stat()
+	nstest.Tree(t, dir, "d 0755 0 a", "d 0755 0 a/b", "d 0755 0 c")
+	a, b := open(t, dir+"/a"), open(t, dir+"/a/b")
+	st, err := a.Stat()
 	if err != nil {
 		t.Fatal(err)
 	}
-	child := open(t, dir+"/from/child")
-	up, err := child.up(st.ID)
+	up, err := b.up(st.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
 	up.Close()
-	if err := os.Rename(dir+"/from/child", dir+"/elsewhere/child"); err != nil {
+	if err := os.Rename(dir+"/a/b", dir+"/c/b"); err != nil {
 		t.Fatal(err)
 	}
-	if up, err := child.up(st.ID); err == nil {
-		t.Error("it went to", up.Path())
+	before := descriptors(t)
+	if up, err := b.up(st.ID); err == nil || up.IsOpen() || descriptors(t) != before {
+		t.Errorf("it went to %s: %v", up.Path(), err)
 	}
 }
 
-// mountThere mounts a tmpfs on a directory that lies deeper than a path can be long.
-func mountThere(t *testing.T, at int, name string) {
-	t.Helper()
-	fd, err := unix.Openat(at, name, unix.O_PATH|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(fd)
-	if err := unix.Mount("t", fmt.Sprintf("/proc/self/fd/%d", fd), "tmpfs", 0, ""); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// withoutRenames does something on a thread whose renames fail with ENOKEY, as fscrypt's do
-// in a directory whose key is gone.
+// withoutRenames does something on a thread whose renames fail, withoutBirths on one that
+// is not told when a file was made, and withoutRmdir on one that can remove no
+// directory.
 func withoutRenames(t *testing.T, do func()) {
 	t.Helper()
+	without(t, do, unix.SYS_RENAMEAT2, unix.BPF_JGE, 0)
+}
+
+func withoutBirths(t *testing.T, do func()) {
+	t.Helper()
+	without(t, do, unix.SYS_STATX, unix.BPF_JGE, 0)
+}
+
+func withoutRmdir(t *testing.T, do func()) {
+	t.Helper()
+	without(t, do, unix.SYS_UNLINKAT, unix.BPF_JEQ, unix.AT_REMOVEDIR)
+}
+
+// without is a thread on which a system call fails with EXDEV if its third argument
+// compares so.
+func without(t *testing.T, do func(), call uint32, compares uint16, third uint32) {
+	t.Helper()
+	low := uint32(32) // of args[2] in seccomp_data
+	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
+		low = 36
+	}
 	code := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // seccomp_data's first word: the number
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: unix.SYS_RENAMEAT2},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.ENOKEY)},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 3, K: call},
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: low},
+		{Code: unix.BPF_JMP | compares | unix.BPF_K, Jf: 1, K: third},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EXDEV)},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
 	}
 	program := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
@@ -357,6 +387,44 @@ func withoutRenames(t *testing.T, do func()) {
 		}
 	case <-time.After(20 * time.Second):
 		t.Fatal("it does not end")
+	}
+}
+
+// Directories that are younger than the removal stay, and what lies beside them goes.
+func TestRemoveTreeLeavesTheYounger(t *testing.T) {
+	for name, levels := range map[string]int{"near": 1, "deep": maxDepth + 50} {
+		t.Run(name, func(t *testing.T) {
+			dir := nstest.Dir(t)
+			nstest.Tree(t, dir, "d 0755 0 top")
+			at, err := unix.Open(dir+"/top", unix.O_PATH|unix.O_CLOEXEC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at = deep(t, at, levels)
+			defer unix.Close(at)
+			r := removal{began: time.Now(), progress: func() {}}
+			var st unix.Statx_t
+			for !time.Unix(st.Btime.Sec, int64(st.Btime.Nsec)).After(r.began) { // the clock that dates files has ticks
+				_ = unix.Unlinkat(at, "young", unix.AT_REMOVEDIR)
+				if err := unix.Mkdirat(at, "young", 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := unix.Statx(at, "young", 0, unix.STATX_BTIME, &st); err != nil {
+					t.Fatal(err)
+				}
+			}
+			file(t, at, "old")
+			d := open(t, dir)
+			if err := r.tree(d, "top", 0); !IsStillMade(err) {
+				t.Errorf("it says %v", err)
+			}
+			if err := unix.Faccessat(at, "young", unix.F_OK, 0); err != nil {
+				t.Error("it is gone:", err)
+			}
+			if err := d.RemoveTree("top", nil); err != nil {
+				t.Error("the next one:", err)
+			}
+		})
 	}
 }
 

@@ -3,28 +3,28 @@ package dirfd
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// maxDepth is how deep a tree is gone into: each level holds a descriptor, and
-// the limit of those may be 1024. What lies deeper is lifted up to the tree's
-// top first.
+// maxDepth is how deep a tree is gone into with a descriptor for each level: the limit
+// of those may be 1024. What lies deeper is gone to and left again with one.
 const maxDepth = 200
 
-// maxLifts is how often that is done where the filesystem does not say when a
-// directory was made; see removal.
-const maxLifts = 10_000
+// maxUndated is how many directories are removed of which the filesystem does not say
+// whether they were made meanwhile; see removal.
+const maxUndated = 10_000
 
 // RemoveTree removes the entry called name with all that is below it, however
 // deep and however wide. It goes by handle, never follows a link and never
 // crosses into another mount; each directory is root's before it is emptied, so
 // that nobody adds or renames anything in it meanwhile, or leads us out of the
-// tree. Subvolumes of btrfs, which users can make and make read-only, go as
-// directories do. The entry itself goes last, so that a run which was cut short can
-// be repeated. progress, which may be nil, is told of each removed entry.
+// tree. Nothing in it is opened but directories, and nothing is renamed, which a
+// directory without its key (fscrypt) does not permit. Subvolumes of btrfs, which
+// users can make and make read-only, go as directories do. The entry itself goes last,
+// so that a run which was cut short can be repeated. progress, which may be nil, is
+// told of each removed entry.
 func (d Dir) RemoveTree(name string, progress func()) error {
 	r := removal{began: time.Now()}
 	r.progress = func() {
@@ -33,30 +33,18 @@ func (d Dir) RemoveTree(name string, progress func()) error {
 			progress()
 		}
 	}
-	for {
-		before := r.lifts
-		err := r.tree(d, name, 0)
-		r.top.Close()
-		if err == nil || r.lifts == before {
-			return err
-		}
-	}
+	return r.tree(d, name, 0)
 }
 
 // removal is one removal of a tree. It comes to an end although a process that
 // holds a directory further down, which is not root's yet, may go on to make
-// directories in it: those that were made after the beginning are left, of
-// those before there are only so many, and each is lifted once at most.
+// directories in it: those that were made after the beginning are left, and of
+// those before there are only so many.
 type removal struct {
 	progress func()
 	began    time.Time
-	top      Dir  // the tree's own directory
-	into     Dir  // where what lies too deep is lifted to: top, or the root of a subvolume in it
-	done     int  // what was removed or lifted
-	lifts    int  // what was lifted
-	names    int  // for what is lifted, those that were tried
-	undated  int  // lifts of directories of unknown age, and of subvolumes: a snapshot is as old as what it was made of
-	kept     bool // top has lost the flag that keepProject takes off
+	done     int // what was removed
+	undated  int // directories of unknown age, and subvolumes: a snapshot is as old as what it was made of
 }
 
 // errStillMade is what IsStillMade looks for.
@@ -66,67 +54,30 @@ var errStillMade = errors.New("was made while the tree was being removed: a proc
 // making more of it all the while.
 func IsStillMade(err error) bool { return errors.Is(err, errStillMade) }
 
-// errTooDeep and errNoKey are what IsTooDeep looks for.
-var (
-	errTooDeep = fmt.Errorf("more than %d directories lie too deep for one run", maxLifts)
-	errNoKey   = errors.New("lies too deep in what a user has encrypted and shut, on a filesystem that does not say when a directory was made")
-)
+// errTooDeep is what IsTooDeep looks for.
+var errTooDeep = fmt.Errorf("more than %d directories lie too deep for one run", maxUndated)
 
-// IsTooDeep reports whether RemoveTree left something, because more had to be lifted than
-// it lifts where it cannot tell what was made meanwhile, or because there nothing can be.
-func IsTooDeep(err error) bool { return errors.Is(err, errTooDeep) || errors.Is(err, errNoKey) }
+// IsTooDeep reports whether RemoveTree left something for the next time, because there
+// was more than it removes where it cannot tell what was made meanwhile.
+func IsTooDeep(err error) bool { return errors.Is(err, errTooDeep) }
 
 func (r *removal) tree(d Dir, name string, depth int) error {
-	gone, isDir, err := d.unlink(name)
-	if gone {
-		r.progress()
-	}
-	if !isDir {
-		return err
-	}
-	child, err := d.openTree(name)
-	if err != nil {
+	child, err := r.enter(d, name, depth)
+	if err != nil || !child.IsOpen() {
 		return err
 	}
 	defer child.Close()
-	if depth == 0 {
-		if r.top, err = child.Dup(); err != nil {
-			return err
-		}
-		r.into = r.top
-	} else {
-		made, known, ino := child.born()
-		switch {
-		case known && r.meanwhile(made):
-			return pathError("remove", child.path, errStillMade)
-		case child.subvolume(ino):
-			child.thaw()
-			if depth > 1 {
-				return r.lift(d, name, r.top, false)
-			}
-			r.into = child
-			defer func() { r.into = r.top }()
-		case depth > maxDepth:
-			err := r.lift(d, name, r.into, known)
-			if err == nil || !known {
-				return err
-			}
-			if err := r.dig(child); err != nil {
-				return err
-			}
-			if err = d.Rmdir(name); err == nil {
-				r.progress()
-			}
-			return err
-		}
-	}
 	// root's from here on: whoever holds a handle of it can neither add nor rename
 	// in it while it is emptied, nor move it away. Where that is not permitted
 	// it is removed as far as they let us.
 	alone := child.SetOwner(0, 0, 0o700) == nil
+	empty := func() error { return r.entries(child, depth) }
+	if depth == maxDepth {
+		empty = func() error { return r.below(child) }
+	}
 	for {
 		before := r.done
-		err := r.entries(child, depth)
+		err := empty()
 		if err == nil {
 			if err = d.Rmdir(name); err == nil {
 				r.progress()
@@ -140,22 +91,146 @@ func (r *removal) tree(d Dir, name string, depth int) error {
 	}
 }
 
-// unlink removes what is no directory. What is gone by now is neither.
-func (d Dir) unlink(name string) (gone, isDir bool, err error) {
-	err = unix.Unlinkat(d.FD(), name, 0)
-	switch {
-	case err == nil, errors.Is(err, unix.ENOENT):
-		return err == nil, false, nil
-	case errors.Is(err, unix.EISDIR), errors.Is(err, unix.EPERM): // the second on some filesystems; POSIX allows both
-		return false, true, nil
+// enter removes an entry that is no directory. One that is it opens, to be read.
+func (r *removal) enter(d Dir, name string, depth int) (Dir, error) {
+	err := unix.Unlinkat(d.FD(), name, 0)
+	if err == nil {
+		r.progress()
+		return Dir{}, nil
 	}
-	return false, false, pathError("unlink", join(d.path, name), err)
+	if errors.Is(err, unix.ENOENT) {
+		return Dir{}, nil
+	}
+	// EISDIR on Linux, EPERM on some filesystems; POSIX allows both
+	if !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EPERM) {
+		return Dir{}, pathError("unlink", join(d.path, name), err)
+	}
+	child, err := d.openTree(name)
+	if err == nil && depth > 0 {
+		err = r.judge(child, depth)
+	}
+	if err != nil {
+		child.Close()
+	}
+	return child, err
 }
 
-// meanwhile reports whether a directory was made since the beginning. The clock may have
-// been put back.
-func (r *removal) meanwhile(made time.Time) bool {
-	return made.After(r.began) && !made.After(time.Now())
+// judge says why a directory is left where it is. A subvolume becomes writable.
+func (r *removal) judge(child Dir, depth int) error {
+	made, known, ino := child.born()
+	if known && made.After(r.began) && !made.After(time.Now()) {
+		return pathError("remove", child.path, errStillMade)
+	}
+	bounded := !known && depth > maxDepth
+	if child.subvolume(ino) {
+		child.thaw()
+		bounded = depth > 1
+	}
+	if !bounded {
+		return nil
+	}
+	if r.undated++; r.undated > maxUndated {
+		return pathError("remove", child.path, errTooDeep)
+	}
+	return nil
+}
+
+// below empties a directory of root's, however deep that is, with one descriptor: it
+// goes into the first directory that is not empty, and back by "..". Each directory on
+// the way is root's by then, so that nobody can have moved what is in it.
+func (r *removal) below(top Dir) error {
+	at, err := top.Dup()
+	if err != nil {
+		return err
+	}
+	defer func() { at.Close() }()
+	var way []ID // of the directories above it
+	var left ID  // the directory that was left last
+	for {
+		st, err := at.Stat()
+		if err != nil {
+			return err
+		}
+		next, err := r.first(at, left)
+		switch {
+		case err != nil:
+			return err
+		case next.IsOpen():
+			way = append(way, st.ID)
+		case len(way) == 0:
+			return nil
+		default:
+			if next, err = at.up(way[len(way)-1]); err != nil {
+				return err
+			}
+			way, left = way[:len(way)-1], st.ID
+		}
+		at.Close()
+		at = next
+	}
+}
+
+// first removes what is in a directory up to the first directory that is not empty,
+// and opens that; it is not open where there is none.
+func (r *removal) first(d Dir, left ID) (next Dir, err error) {
+	for before := -1; before != r.done && err == nil && !next.IsOpen(); {
+		before = r.done
+		if _, err := unix.Seek(d.FD(), 0, 0); err != nil {
+			return Dir{}, pathError("read", d.path, err)
+		}
+		end := readNames(d.FD(), d.path, func(names []string) bool {
+			for _, n := range names {
+				if next, err = r.enter(d, n, maxDepth+1); err == nil && next.IsOpen() {
+					err = r.goInto(d, n, &next, left)
+				}
+				if err != nil || next.IsOpen() {
+					return false
+				}
+			}
+			return true
+		})
+		if err == nil {
+			err = end
+		}
+	}
+	if err != nil {
+		next.Close()
+	}
+	return next, err
+}
+
+// goInto removes a directory that is empty, and makes root's what is not: then it stays
+// open. One that was just left is to be empty.
+func (r *removal) goInto(d Dir, name string, next *Dir, left ID) error {
+	err := d.Rmdir(name)
+	if err == nil {
+		r.progress()
+		next.Close()
+		return nil
+	}
+	st, err2 := next.Stat()
+	if err2 != nil || st.ID == left {
+		return err
+	}
+	next.path = d.path // a label, which grows with each level else
+	return next.SetOwner(0, 0, 0o700)
+}
+
+// up opens the directory that a directory lies in, if it is the one with this identity.
+func (d Dir) up(want ID) (Dir, error) {
+	fd, err := unix.Openat(d.FD(), "..", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return Dir{}, pathError("open", d.path, err)
+	}
+	up := newDir(fd, d.path)
+	st, err := up.Stat()
+	if err == nil && st.ID != want {
+		err = pathError("remove", d.path, errors.New("was moved while the tree was being removed"))
+	}
+	if err != nil {
+		up.Close()
+	}
+	return up, err
 }
 
 // entries removes what is in a directory, a few names at a time: there may be
@@ -196,46 +271,4 @@ func (d Dir) born() (at time.Time, known bool, ino uint64) {
 	var x unix.Statx_t
 	err := unix.Statx(d.FD(), "", unix.AT_EMPTY_PATH, unix.STATX_BTIME|unix.STATX_INO, &x)
 	return time.Unix(x.Btime.Sec, int64(x.Btime.Nsec)), err == nil && x.Mask&unix.STATX_BTIME != 0, x.Ino
-}
-
-// lift moves a directory that lies too deep up, for the next round. Both are in the
-// tree or were, and what is moved is to be removed in any case. Out of a subvolume
-// nothing but a subvolume can be moved: these go to the top, and others to the root of
-// the one that they are in, which lies at the top by then.
-func (r *removal) lift(d Dir, name string, into Dir, dated bool) error {
-	if !dated {
-		if r.undated++; r.undated > maxLifts {
-			return pathError("remove", join(d.path, name), errTooDeep)
-		}
-	}
-	for {
-		r.names++
-		err := unix.Renameat2(d.FD(), name, into.FD(), ".lifted."+strconv.Itoa(r.names), unix.RENAME_NOREPLACE)
-		switch {
-		case err == nil:
-			r.done++
-			r.lifts++
-			return nil
-		case errors.Is(err, unix.ENOENT):
-			return nil
-		case errors.Is(err, unix.EEXIST):
-			continue
-		case errors.Is(err, unix.EXDEV) && !r.kept && r.top.keepProject():
-			r.kept = true
-			continue
-		case errors.Is(err, unix.ENOKEY) && !dated:
-			err = errNoKey
-		}
-		return pathError("rename", join(d.path, name), err)
-	}
-}
-
-// keepProject takes from a directory the flag by which it hands its project on to
-// what is made in it or moved into it (ioctl_iflags(2), FS_PROJINHERIT_FL). With the
-// flag the kernel lets nothing of another project in (EXDEV). It reports whether the
-// flag was there.
-func (d Dir) keepProject() bool {
-	const inherit = 0x20000000
-	flags, err := unix.IoctlGetUint32(d.FD(), unix.FS_IOC_GETFLAGS)
-	return err == nil && flags&inherit != 0 && unix.IoctlSetPointerInt(d.FD(), unix.FS_IOC_SETFLAGS, int(flags&^inherit)) == nil
 }

@@ -2,14 +2,13 @@ package projquota
 
 import (
 	"errors"
-	"fmt"
 
 	"golang.org/x/sys/unix"
 
 	"pam_polyinst/internal/kernel/dirfd"
 )
 
-// maxDepth bounds a tree: each level holds one descriptor.
+// maxDepth is how deep a tree is gone into: each level holds one descriptor.
 const maxDepth = 2000
 
 // ErrTooMany says that a tree has more entries than were allowed.
@@ -20,7 +19,9 @@ var ErrTooMany = errors.New("too many files")
 // comes before what is in it, so that what somebody makes meanwhile is of the
 // project, too; the outermost one comes last, and says that all is done: a run
 // that was cut short leaves it as it was. Only directories and regular files
-// can be opened for that; others keep the project that they have.
+// can be opened for that; others keep the project that they have, and so does what
+// lies too deep, or has a lease or no key: no user shuts themselves out by that, or has a
+// command of root's fail.
 //
 // With max above 0, a tree with more entries is ErrTooMany.
 func SetTree(d dirfd.Dir, id uint32, max int) error {
@@ -44,7 +45,7 @@ type tree struct {
 
 func (t *tree) entries(d dirfd.Dir, depth int) error {
 	if depth > maxDepth {
-		return fmt.Errorf("set project of %s: deeper than %d directories", d.Path(), maxDepth)
+		return nil
 	}
 	names, err := d.Names()
 	if err != nil {
@@ -88,12 +89,19 @@ func (t *tree) entry(d dirfd.Dir, name string, depth int) error {
 
 func (t *tree) file(e dirfd.Dir) error {
 	f, err := e.AsFile()
-	if errors.Is(err, unix.EAGAIN) {
-		return nil // somebody holds a lease on it (fcntl(2)), and is not waited for
+	if err != nil && staysAsItIs(err) {
+		return nil
 	}
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	return setProject(f.FD(), e.Path(), t.id, false)
+}
+
+// staysAsItIs reports whether a file cannot be opened because of what its user did:
+// somebody holds a lease on it (fcntl(2)), and is not waited for; or its key is gone
+// (fscrypt). That the name is another's by now is nothing: the handle is the file.
+func staysAsItIs(err error) bool {
+	return errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.ENOKEY)
 }

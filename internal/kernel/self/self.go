@@ -142,9 +142,9 @@ func (b *Base) Retake() error {
 	return errors.Join(err1, err2, err3)
 }
 
-// Unhurried takes from this thread what it is ahead of other programs by, until Retake:
-// for work of which a user chooses how much there is.
-func (b *Base) Unhurried() error { return unhurried(*b.share.scheduling) }
+// Unhurried takes from the main thread what it is ahead of other programs by, until
+// Retake: for work of which a user chooses how much there is.
+func (b *Base) Unhurried() error { return unhurried(unix.Getpid(), *b.share.scheduling) }
 
 // Unhurried is that of a thread that no Retake follows.
 func Unhurried() error {
@@ -152,15 +152,15 @@ func Unhurried() error {
 	if err != nil {
 		return fmt.Errorf("sched_getattr: %w", err)
 	}
-	return unhurried(*now)
+	return unhurried(0, *now)
 }
 
-func unhurried(now unix.SchedAttr) error {
+func unhurried(thread int, now unix.SchedAttr) error {
 	if now.Nice >= 0 {
 		return nil
 	}
 	now.Nice = 0
-	if err := unix.SchedSetAttr(0, &now, 0); err != nil {
+	if err := unix.SchedSetAttr(thread, &now, 0); err != nil {
 		return fmt.Errorf("sched_setattr: %w", err)
 	}
 	return nil

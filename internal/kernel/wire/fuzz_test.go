@@ -55,7 +55,7 @@ func FuzzClip(f *testing.F) {
 	f.Add("two\nlines \x1b[31m \u2028 \xff")
 	f.Add(strings.Repeat("ä", 3000))
 	f.Fuzz(func(t *testing.T, text string) {
-		got := clip(text)
+		got := Clip(text)
 		if len(got) > textMax+len(" (cut)") {
 			t.Errorf("%d bytes", len(got))
 		}

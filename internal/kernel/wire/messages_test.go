@@ -15,11 +15,11 @@ func TestClip(t *testing.T) {
 		"c1 \u0085 and \u2028 here": "c1 ? and ? here",
 		"umlaut ä":                  "umlaut ä",
 	} {
-		if got := clip(in); got != want {
+		if got := Clip(in); got != want {
 			t.Errorf("%q: %q", in, got)
 		}
 	}
-	if got := clip(strings.Repeat("x", 9000)); len(got) > textMax+10 || !strings.HasSuffix(got, "(cut)") {
+	if got := Clip(strings.Repeat("x", 9000)); len(got) > textMax+10 || !strings.HasSuffix(got, "(cut)") {
 		t.Errorf("%d bytes", len(got))
 	}
 }

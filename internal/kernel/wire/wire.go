@@ -101,12 +101,12 @@ func (c Conn) sendFlags(packet, control []byte, flags int) error {
 
 // Log sends a line for the system log.
 func (c Conn) Log(p Priority, text string) {
-	_ = c.send(append([]byte{logLine, byte(p)}, clip(text)...), nil)
+	_ = c.send(append([]byte{logLine, byte(p)}, Clip(text)...), nil)
 }
 
 // Tell sends a line for the user; the last one counts.
 func (c Conn) Tell(text string) {
-	_ = c.send(append([]byte{tell}, clip(text)...), nil)
+	_ = c.send(append([]byte{tell}, Clip(text)...), nil)
 }
 
 // Deadline sets when the host gives up, in milliseconds from now.
@@ -122,7 +122,7 @@ func (c Conn) Elsewhere(d dirfd.Dir) {
 
 // Why says why there will be no session with private directories; it is logged
 // where the host rejects a report of StayHome.
-func (c Conn) Why(text string) { _ = c.send(append([]byte{cannot}, clip(text)...), nil) }
+func (c Conn) Why(text string) { _ = c.send(append([]byte{cannot}, Clip(text)...), nil) }
 
 // Mounted hands a mount to the host, which detaches it should this process end
 // without an answer. It does not wait for a host that does not read: somebody
@@ -153,7 +153,7 @@ type Report struct {
 func (r Report) packet() []byte {
 	packet := []byte{report, byte(r.Action), byte(r.Code), byte(r.Priority) | bit(r.Counts, counts) | bit(r.SkipClose, skipClose)}
 	packet = binary.NativeEndian.AppendUint32(packet, uint32(r.NSTypes))
-	return append(packet, clip(r.Text)...)
+	return append(packet, Clip(r.Text)...)
 }
 
 // The flags of a report, beside the priority.
@@ -207,9 +207,9 @@ func (c Conn) Report(r Report) error {
 // BackFD is the descriptor of the way back in a worker that was given one.
 const BackFD = 4
 
-// clip makes one line of a text: control characters, which could forge a line
+// Clip makes one line of a text: control characters, which could forge a line
 // of the log, become "?".
-func clip(text string) string {
+func Clip(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if r < 0x20 || r == 0x7f || 0x80 <= r && r < 0xa0 || r == 0x2028 || r == 0x2029 {
 			return '?'

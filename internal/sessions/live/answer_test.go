@@ -10,7 +10,7 @@ import (
 // path is another directory.
 func TestShown(t *testing.T) {
 	var u Uses
-	dirs := map[string]bool{"/i/alice": true, "/i/al": false, "/i": true, "/i/alice/deep": false, "/i/bob": false, "/": false}
+	dirs := map[string]bool{"/i/alice": true, "/i/al": false, "/i": true, "/i/alice/deep": false, "/i/bob": false, "/": true, "/other": false}
 	for dir := range dirs {
 		u.Want(mntns.Location{Dev: 7, Path: dir})
 	}
@@ -28,9 +28,13 @@ func TestShown(t *testing.T) {
 	if got := u.Of(mntns.Location{Dev: 7, Path: "/not/asked"}, 1001, true); got != InDoubt {
 		t.Errorf("what nobody asked about: %v", got)
 	}
-	u.shown(mntns.Location{Dev: 7, Path: "/"})
-	if got := u.Of(mntns.Location{Dev: 7, Path: "/"}, 0, true); got != InUse {
-		t.Errorf("a filesystem's root: %v", got)
+	for _, shown := range []string{"/", "/part"} { // the root of a filesystem
+		var u Uses
+		u.Want(mntns.Location{Dev: 7, Path: "/"})
+		u.shown(mntns.Location{Dev: 7, Path: shown})
+		if got := u.Of(mntns.Location{Dev: 7, Path: "/"}, 0, true); got != InUse {
+			t.Errorf("a filesystem of which %s is shown: %v", shown, got)
+		}
 	}
 }
 

@@ -223,10 +223,10 @@ func (u *Uses) shown(p mntns.Location) {
 			u.wanted[p] = true
 		}
 		i := strings.LastIndexByte(p.Path, '/')
-		if i <= 0 {
+		if i < 0 || p.Path == "/" {
 			return
 		}
-		p.Path = p.Path[:i]
+		p.Path = p.Path[:max(i, 1)] // the root of the filesystem is one, too: an overlay's
 	}
 }
 

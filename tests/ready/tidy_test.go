@@ -1,0 +1,106 @@
+package ready
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"pam_polyinst/tests/host"
+	"pam_polyinst/tests/kit"
+)
+
+// What a user did to the parent in their home is nothing that the service tells root,
+// and nobody advises root to change what the user can put a link in the place of.
+func TestReadyTidiesHomes(t *testing.T) {
+	host.Run(t, func(h *host.Host) {
+		h.Install()
+		h.Forks()
+		h.Config(strings.Replace(kit.ParentInHome, `"user"`, `"tmpdir"`, 1))
+		h.PAM("su", host.Stack(kit.Session)...)
+		alice := h.AddUser("alice")
+		h.AddUser("bob")
+		for _, user := range []string{"alice", "bob"} {
+			h.Sh("mkdir /home/" + user + "/box; chown " + user + ": /home/" + user + "/box")
+		}
+		spoiled := func() {
+			h.T.Helper()
+			p := h.Start("su", "alice", "-c", "echo opened; read x")
+			p.Expect("opened")
+			h.Command("sh", "-c", "mv ~/.inst ~/.was; mkdir ~/.inst").As(alice).Must()
+			p.Send("\n")
+			p.Wait()
+		}
+		service := h.Start("polyinst", "serve", "--foreground", "--workers", "1")
+		h.WaitReady()
+		spoiled()
+		h.MustRun("su", "bob", "-c", "touch ~/box/x")
+		h.Sh("until ! ls -A /home/bob/.inst | grep -q tmpdir; do :; done")
+		service.Signal(unix.SIGTERM)
+		host.Equal(h, "the service has said", service.Wait().Stdout, "")
+		h.MustRun("rmdir", "/home/alice/.inst")
+		h.MustRun("mv", "/home/alice/.was", "/home/alice/.inst")
+		h.ForgetLog()
+		spoiled()
+		host.Equal(h, "a close", h.WaitLog("close: ").Text, "pam_polyinst(su:session): close: /home/alice/.inst: owned by uid 2001, mode 0755, and is to be root's alone: look at it and move it away; `polyinst gc` removes what is left")
+	})
+}
+
+// However many views of a user have ended whose directories another namespace of theirs
+// shows, the service looks at the namespaces once for all of them.
+func TestReadyLooksOnceForAll(t *testing.T) {
+	ready(t, func(h *host.Host, serve *host.Ready) {
+		h.Need("strace", "unshare")
+		h.Config(kit.Tmpdir)
+		for range 5 {
+			h.MustRun("su", "alice", "-c", "unshare -Urm sh -c 'echo >~/in; sleep 1000' </dev/null >/dev/null 2>&1 & until [ -e ~/in ]; do :; done; rm ~/in")
+		}
+		serve.Stop()
+		alices := tmpdirs(h)
+		service := h.Start("strace", "-ff", "-qq", "-o", "/root/calls", "-e", "trace=ioctl,getdents64", "-y", "polyinst", "serve", "--foreground", "--workers", "1")
+		h.WaitReady()
+		h.MustRun("su", "bob", "-c", "touch /tmp/x")
+		gone(h, alices)
+		service.Kill()
+		rounds, looks := 0, 0
+		for _, name := range h.Names("/root") { // one file for each thread
+			if !strings.HasPrefix(name, "calls.") {
+				continue
+			}
+			calls := h.ReadFile("/root/" + name)
+			if n := len(asks.FindAllString(calls, -1)); n > 0 {
+				// the names of the records are read once for a round, and once for a look
+				looks += n
+				rounds += len(reads.FindAllString(calls, -1)) - n
+			}
+		}
+		if looks == 0 || looks > rounds {
+			t.Errorf("in %d rounds it looked %d times at all namespaces", rounds, looks)
+		}
+	})
+}
+
+// asks is the first call of a look at all namespaces, as strace before 6.12 and since
+// then has it, and reads one that has got names of records.
+var (
+	asks  = regexp.MustCompile(`(?m)^ioctl\(\d+<mnt:\[\d+\]>, (_IOC\(_IOC_READ, 0xb7, 0xa, 0x10\)|NS_MNT_GET_INFO)`)
+	reads = regexp.MustCompile(`(?m)^getdents64\(\d+</run/polyinst>, .* [1-9]\d* entries`)
+)
+
+// What one user mounts keeps nobody else's directory.
+func TestReadyRemovesBesideMounts(t *testing.T) {
+	ready(t, func(h *host.Host, serve *host.Ready) {
+		h.Config(kit.Tmpdir)
+		p := h.Start("su", "bob", "-c", "echo opened; read x")
+		p.Expect("opened")
+		alice := host.User{Name: "alice", UID: 2001, GID: 2001, Home: "/home/alice"}
+		bomb := h.Command("unshare", "-U", "-r", "-m", h.Built("attacker"), "in-own-userns", "bomb", "/home/alice", "1500").As(alice).Start()
+		bomb.Expect("mounted <nil>")
+		p.Send("\n")
+		p.Wait()
+		gone(h, "")
+		bomb.CloseInput()
+		bomb.Wait()
+	})
+}
