@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -25,6 +26,9 @@ type Ready struct {
 	h    *Host
 	cmd  *exec.Cmd
 	over chan error
+
+	mu   sync.Mutex
+	said []string // what it put out
 }
 
 func (h *Host) startReady() {
@@ -58,12 +62,15 @@ func (h *Host) Serve(args ...string) *Ready {
 	cmd.Stderr, cmd.Stdout = w, w
 	h.check(cmd.Start())
 	_ = w.Close()
+	s := &Ready{h: h, cmd: cmd, over: make(chan error, 1)}
 	go func() {
 		for in := bufio.NewScanner(r); in.Scan(); {
 			h.note("serve: %s", in.Text())
+			s.mu.Lock()
+			s.said = append(s.said, in.Text())
+			s.mu.Unlock()
 		}
 	}()
-	s := &Ready{h: h, cmd: cmd, over: make(chan error, 1)}
 	go func() { s.over <- cmd.Wait() }()
 	h.WaitReady()
 	return s
@@ -141,6 +148,19 @@ func (h *Host) Children(pid int) []int {
 		}
 	}
 	return all
+}
+
+// NoWorkerChanged fails the story if the service has said that a worker ended because
+// it was not what it had been. One that took long on a busy machine ends in silence.
+func (r *Ready) NoWorkerChanged() {
+	r.h.T.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, line := range r.said {
+		if strings.Contains(line, "a worker has ended") {
+			r.h.T.Error(line)
+		}
+	}
 }
 
 // Stop ends the service, and returns when the last conversation is over.

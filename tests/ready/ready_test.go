@@ -75,14 +75,20 @@ func opener(h *host.Host, user string, before ...string) string {
 // TestReady: one worker opens one session after the other, and is not what it takes.
 func TestReady(t *testing.T) {
 	ready(t, func(h *host.Host, serve *host.Ready) {
-		before := serve.Workers()
-		for range 3 {
-			host.Equal(h, "served by", servedBy(h, "alice"), "ready")
-			host.Equal(h, "served by", servedBy(h, "bob"), "ready")
+		// one that takes long, on a busy machine, is replaced
+		for n, before := 0, []int(nil); !slices.Equal(serve.Workers(), before); n++ {
+			if n == 20 {
+				t.Fatal("there is another worker after each few sessions")
+			}
+			before = serve.Workers()
+			for range 3 {
+				host.Equal(h, "served by", servedBy(h, "alice"), "ready")
+				host.Equal(h, "served by", servedBy(h, "bob"), "ready")
+			}
 		}
-		host.Equal(h, "workers", fmt.Sprint(serve.Workers()), fmt.Sprint(before))
 		h.Match("metrics", h.MustRun("polyinst", "metrics"), `(?m)^polyinst_namespaces_opened\{by="ready"\} 0$`)
 		serve.Stop()
+		serve.NoWorkerChanged()
 		host.Equal(h, "the socket", h.Exists(host.ReadySocket), false)
 		host.Equal(h, "served by", servedBy(h, "alice"), "forked")
 	})
@@ -92,14 +98,14 @@ func TestReady(t *testing.T) {
 // of a tmpdir.
 func TestReadyInASession(t *testing.T) {
 	ready(t, func(h *host.Host, serve *host.Ready) {
-		before := serve.Workers()
 		p := h.Start("su", "alice", "-c", "echo opened; read x")
 		p.Expect("opened")
 		host.Equal(h, "served by", servedBy(h, "bob", "polyinst", "enter", "alice", "--"), "ready")
 		h.Match("list", h.MustRun("polyinst", "list"), `(?m)^alice .* ready +/tmp `)
-		host.Equal(h, "workers", fmt.Sprint(serve.Workers()), fmt.Sprint(before))
 		p.Send("\n")
 		p.Wait()
+		serve.Stop()
+		serve.NoWorkerChanged()
 	})
 }
 
@@ -145,13 +151,12 @@ func TestReadyRemovesByTheEnd(t *testing.T) {
 	ready(t, func(h *host.Host, serve *host.Ready) {
 		h.Config(strings.Replace(kit.OwnTmp, `"user"`, `"tmpdir"`, 1))
 		h.PAM("pamhost", host.Stack(kit.Session)...)
-		before := serve.Workers()
 		for range 20 {
 			// the mark, and the instance over it
 			host.Equal(h, "mounts on /tmp", strings.TrimSpace(h.MustRun("su", "alice", "-c", "touch /tmp/x; grep -c ' /tmp ' /proc/self/mountinfo")), "2")
 			gone(h, "")
 		}
-		host.Equal(h, "workers", fmt.Sprint(serve.Workers()), fmt.Sprint(before))
+		serve.NoWorkerChanged()
 		host.Equal(h, "records", strings.Join(slices.DeleteFunc(h.Names("/run/polyinst"), func(n string) bool { return !strings.HasPrefix(n, "mnt.") }), " "), "")
 
 		pamhost := h.PamHost("user=alice", "start", "open", "must", "rlimit:as=300000000,300000000", "close", "end") // a worker of its own would fail
@@ -530,7 +535,6 @@ func TestReadyWhoeverStartsIt(t *testing.T) {
 		h.MustRun("su", "bob", "-c", "true")
 		const su = "echo " + host.Password + " | exec su bob -c 'stat -c %d:%i.%u.%a /tmp; id -Gn; umask; ls /proc/self/fd | wc -l; pwd'"
 		want := h.FileID(kit.Instance("bob")) + ".0.1777\nbob\n0022\n4\n"
-		worker := onlyWorker(h, serve)
 		for name, c := range map[string]struct{ before, cwd string }{
 			"plain":                    {"", "/"},
 			"no descriptor 2":          {"exec 2>&-; ", "/"},
@@ -551,8 +555,9 @@ func TestReadyWhoeverStartsIt(t *testing.T) {
 			r := h.Command("setsid", "sh", "-c", c.before+su, su).As(alice).Dir("/").Run()
 			host.Equal(h, name+": bob's session", r.Stdout, want+c.cwd+"\n")
 			host.Equal(h, name+": the next one", servedBy(h, "alice"), "ready")
-			host.Equal(h, name+": the worker", onlyWorker(h, serve), worker)
 		}
+		serve.Stop()
+		serve.NoWorkerChanged()
 	})
 }
 
