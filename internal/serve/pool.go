@@ -94,8 +94,8 @@ func (p *Pool) Run() error {
 	for p.running > 0 || again != nil {
 		select {
 		case <-stop:
-			again = nil
-			p.retire() // those in a conversation finish it
+			again, renew = nil, nil // what came to be known after it
+			p.retire()              // those in a conversation finish it
 		case <-renew:
 			if err := p.renew(); err != nil {
 				return err

@@ -167,6 +167,12 @@ func (r *Ready) NoWorkerChanged() {
 func (r *Ready) Stop() {
 	r.h.T.Helper()
 	_ = r.cmd.Process.Signal(unix.SIGTERM)
+	r.Ended()
+}
+
+// Ended waits until the service has ended, which was told to.
+func (r *Ready) Ended() {
+	r.h.T.Helper()
 	select {
 	case <-r.over:
 	case <-time.After(Patience):

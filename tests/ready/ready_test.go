@@ -629,6 +629,23 @@ func TestReadySignals(t *testing.T) {
 	})
 }
 
+// TestReadyEndsThoughRenewed: a service that is told to replace its workers and to end,
+// in whatever order it comes to know of that, ends.
+func TestReadyEndsThoughRenewed(t *testing.T) {
+	ready(t, func(h *host.Host, serve *host.Ready) {
+		for range 10 {
+			_ = unix.Kill(serve.PID(), unix.SIGHUP)
+			first := serve.Workers()
+			for slices.Equal(serve.Workers(), first) { // while it starts the new ones
+			}
+			_ = unix.Kill(serve.PID(), unix.SIGHUP)
+			_ = unix.Kill(serve.PID(), unix.SIGTERM)
+			serve.Ended()
+			serve = h.Serve()
+		}
+	})
+}
+
 // TestReadyMany: many hosts at once are served or fork, each in its own view.
 func TestReadyMany(t *testing.T) {
 	ready(t, func(h *host.Host, serve *host.Ready) {

@@ -1228,6 +1228,11 @@ var weakenings = []weakening{
 		tests: "TestReadyClosesUnhurried",
 	},
 	{
+		name: "ready: a service that ends begins nothing", holds: "I-20", file: "internal/serve/pool.go",
+		check: "again, renew = nil, nil", instead: "again = nil",
+		tests: "TestReadyEndsThoughRenewed",
+	},
+	{
 		name: "ready: what the service removes is not urgent", holds: "I-20", file: "internal/serve/pool.go",
 		check: "if err := self.Unhurried(); err != nil {", instead: "if err := error(nil); err != nil && self.Unhurried() != nil {",
 		tests: "TestReadyClosesUnhurried",
