@@ -82,6 +82,7 @@ func Rule(walks *dirfd.Walks, rule plan.Rule, s plan.Subject, m plan.Machine, vi
 	}
 	contexts := label(scene, rule, m)
 	if !rule.Config.InParent() {
+		labelSkel(scene, rule, m)
 		overlay(scene, rule)
 		keep(scene, rule)
 		return scene, nil
@@ -120,6 +121,7 @@ func Rule(walks *dirfd.Walks, rule plan.Rule, s plan.Subject, m plan.Machine, vi
 			compareLabels(scene, m.Security.Module)
 		}
 	}
+	labelSkel(scene, rule, m)
 	keep(scene, rule)
 	return scene, nil
 }
