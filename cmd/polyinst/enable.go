@@ -86,9 +86,16 @@ func someServices(cmd *cobra.Command, args []string) error {
 // knownServices refuses names that have no stack.
 func knownServices(stacks pamstack.Dir, names []string) error {
 	for _, name := range names {
-		if _, ok := stacks[name]; !ok {
-			return usageError{fmt.Errorf("there is no PAM stack %q in %s%s", name, pamDir, meant(filepath.Base(name), stacks.Names(), ""))}
+		if _, ok := stacks[name]; ok {
+			continue
 		}
+		instead := meant(filepath.Base(name), stacks.Names(), "")
+		for _, u := range unitsWithPAM() {
+			if u.Service == name { // no mistake: libpam goes by the stack "other"
+				instead = stacks.Borrowed(name)
+			}
+		}
+		return usageError{fmt.Errorf("there is no PAM stack %q in %s%s", name, pamDir, instead)}
 	}
 	return nil
 }

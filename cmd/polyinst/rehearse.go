@@ -138,13 +138,19 @@ const plainPath = "/usr/sbin:/usr/bin:/sbin:/bin"
 // judge says whether a session can be opened by the changed stacks. One that the
 // stacks as they are refuse as well, here and without a password, is rehearsed with
 // our line alone: that is what is new. A limit that a module sets may end a process
-// that rehearses, and a login not: what that would have said is not known.
+// that rehearses, and a login not: what that would have said is not known. Nor does it
+// count that a session does not close, if by the stacks as they are it does not either:
+// logind, from systemd 256 on, lets nobody but the user manager itself release its
+// session, which pam_systemd of systemd-user's stack asks for.
 func judge(before, after pamstack.Dir, service, user string) (r rehearsed, alone bool, err error) {
-	if r, err = rehearse(after, service, user); err != nil || r.Opened {
+	if r, err = rehearse(after, service, user); err != nil || r.Opened && r.Error == "" {
 		return r, false, err
 	}
 	was, err := rehearse(before, service, user)
-	if err != nil || was.Opened || was.died && !r.died {
+	if r.Opened && was.Opened && was.Error == r.Error {
+		r.Error = ""
+	}
+	if err != nil || r.Opened || was.Opened || was.died && !r.died {
 		return r, false, err
 	}
 	entry, _, ok := after.SessionLine(service)

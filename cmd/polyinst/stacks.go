@@ -112,6 +112,9 @@ func unitsWithPAM() map[string]pamstack.Unit {
 		}
 	}
 	maps.DeleteFunc(units, func(_ string, u pamstack.Unit) bool { return u.Service == "" })
+	if !absent("/usr/bin/run0") { // which has systemd start units that no file describes
+		units["run0"] = pamstack.Unit{Service: "systemd-run0"}
+	}
 	return units
 }
 

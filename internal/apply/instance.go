@@ -236,7 +236,7 @@ func makeUnder(staged *Staged, parent dirfd.Dir, name string, s plan.Subject) (d
 		err = projquota.SetProject(dir, staged.project, true) // before it is filled
 	}
 	if err == nil && step.Skel {
-		err = fromSkel(dir, s)
+		err = fromSkel(dir, step.SkelLabel, s)
 	}
 	if err == nil {
 		err = makeLayers(dir, step)

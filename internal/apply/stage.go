@@ -171,7 +171,7 @@ func newTmpfs(step *plan.Step) (mountfd.Mount, error) {
 // fillTmpfs labels and fills a tmpfs that nobody can see yet.
 func fillTmpfs(staged *Staged, s plan.Subject) error {
 	if staged.Step.Skel {
-		if err := fromSkel(staged.Mount.Root, s); err != nil {
+		if err := fromSkel(staged.Mount.Root, staged.Step.SkelLabel, s); err != nil {
 			return err
 		}
 	}
@@ -186,7 +186,7 @@ func fillTmpfs(staged *Staged, s plan.Subject) error {
 }
 
 // fromSkel fills an empty directory from /etc/skel; all in it is the user's.
-func fromSkel(dir dirfd.Dir, s plan.Subject) error {
+func fromSkel(dir dirfd.Dir, label string, s plan.Subject) error {
 	way, err := dirfd.Walk(observe.Skel, nil)
 	if err != nil {
 		return err
@@ -198,7 +198,7 @@ func fromSkel(dir dirfd.Dir, s plan.Subject) error {
 	if err := dirfd.Trusted(way, way.Stat); err != nil {
 		return err
 	}
-	return dirfd.CopyTree(way.Dir, dir, s.UID, s.GID)
+	return selinuxfs.Labelled(label, func() error { return dirfd.CopyTree(way.Dir, dir, s.UID, s.GID) })
 }
 
 // createPolydir makes the missing polydir. In a directory of the user's own

@@ -49,7 +49,9 @@ func policyFiles(names ...string) ([][]byte, error) {
 
 // defaultLabel is what the policy's files say of a directory's path; empty where
 // they say nothing.
-func defaultLabel(path string) (string, error) {
+func defaultLabel(path string) (string, error) { return labelOf(path, selinux.Directory) }
+
+func labelOf(path string, kind selinux.FileKind) (string, error) {
 	const dir = "contexts/files/file_contexts"
 	contexts, err := policyFiles(dir, dir+".homedirs", dir+".local")
 	if err != nil {
@@ -59,7 +61,7 @@ func defaultLabel(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	label, found, _ := selinux.FileContext(contexts, subs, path, selinux.Directory)
+	label, found, _ := selinux.FileContext(contexts, subs, path, kind)
 	if !found {
 		return "", nil
 	}

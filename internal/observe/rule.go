@@ -124,6 +124,7 @@ func (s *Scene) lookAtCover(walks *dirfd.Walks, rule plan.Rule, who plan.Subject
 			compareLabels(s, m.Security.Module)
 		}
 	}
+	labelSkel(s, rule, m)
 	keep(s, rule)
 	return nil
 }

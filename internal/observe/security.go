@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"pam_polyinst/internal/core/config"
 	"pam_polyinst/internal/core/plan"
@@ -172,18 +173,54 @@ func selinuxLabel(scene *Scene, rule plan.Rule, m plan.Machine) []string {
 		scene.Facts.LabelProblem = err.Error()
 		return nil
 	}
-	scene.Facts.Label = polydir
-	if !plan.ByContext(rule, m) || m.Security.Problem != "" {
-		return nil
+	var contexts []string
+	if scene.Facts.Label = polydir; plan.ByContext(rule, m) && m.Security.Problem == "" {
+		contexts, err = memberContexts(rule.Config.Method, m.Security.Session, polydir)
+		if err == nil {
+			scene.Facts.Label = contexts[0]
+		}
 	}
-	contexts, err := memberContexts(rule.Config.Method, m.Security.Session, polydir)
 	if err != nil {
 		scene.note(err)
 		scene.Facts.LabelProblem = err.Error()
 		return nil
 	}
-	scene.Facts.Label = contexts[0]
 	return contexts
+}
+
+// labelSkel finds out how what a new instance gets of /etc/skel is to be labelled. Where
+// the policy's files may not be read, the kernel chooses.
+func labelSkel(scene *Scene, rule plan.Rule, m plan.Machine) {
+	f := &scene.Facts
+	if !rule.Config.Skel || f.SkelProblem != "" || m.Security.Module != plan.SELinux || f.Label == "" || f.Instance.Exists && !f.Unfinished {
+		return
+	}
+	var err error
+	if f.SkelLabel, err = skelLabel(rule.Path, f.Label); err != nil && !errors.Is(err, fs.ErrPermission) {
+		scene.note(err)
+		f.SkelProblem = err.Error()
+	}
+}
+
+// skelLabel is what the policy's files say of files in the polydir, of the SELinux user
+// and at the level of the instance: what its user makes there is labelled so, and
+// neither a login program's own level nor the type of a home itself is right for it.
+func skelLabel(polydir, instance string) (string, error) {
+	l, err := labelOf(polydir+"/file", selinux.RegularFile)
+	if err != nil || l == "" {
+		return "", err
+	}
+	file, err := selinux.Parse(l)
+	if err != nil {
+		return "", err
+	}
+	dir, err := selinux.Parse(instance)
+	if err != nil {
+		return "", err
+	}
+	file.User = dir.User
+	low, _, _ := strings.Cut(dir.Range, "-")
+	return file.WithRange(low).String(), nil
 }
 
 // polydirLabel is the label of the polydir, or the one that it will have.

@@ -126,6 +126,7 @@ var notObeyed = map[string]string{
 	"`polyinst try USER --service SERVICE` rehearses one":                                                                          "it only shows",
 	"`polyinst status --json`":                                                                                                     "it only shows",
 	"off: no service has our line: `polyinst enable SERVICE...`":                                                                   "TestStatus, TestEnableTwice",
+	"for it: `cp OTHER FILE`, and then `polyinst enable NAME`":                                                                     "TestCheckRun0WithoutAStack obeys it",
 	"and nobody takes it back: `polyinst prepare` does":                                                                            "TestEnableIsTakenBack",
 	"SERVICE, until TIME: `polyinst confirm`":                                                                                      "TestStatus obeys it",
 	"`polyinst enable` once more":                                                                                                  "TestEnableIsTakenBack",

@@ -151,6 +151,36 @@ func TestCheckStacksOfLoginsAsAnother(t *testing.T) {
 	})
 }
 
+// Debian 13 has run0 and no stack of its own for it: libpam takes that of "other", which
+// no line of ours is put into. check --pam and enable say so, and how to give it one.
+func TestCheckRun0WithoutAStack(t *testing.T) {
+	kit.Story(t, kit.OwnTmp, []string{"su"}, func(h *host.Host) {
+		h.AddUser("bob")
+		h.WriteFile("/usr/bin/run0", "#!/bin/sh\n", 0o755)
+		h.PAM("other", host.Stack("session required pam_permit.so")...)
+		look := func() string {
+			tr := h.PamHost("service=systemd-run0", "user=bob", "start", "open", "exec:"+kit.Place, "close", "end")
+			tr.RC("open", host.PAMSuccess)
+			return strings.TrimSpace(tr.Step("exec").Text)
+		}
+		const (
+			way  = "cp /etc/pam.d/other /etc/pam.d/systemd-run0"
+			then = "polyinst enable systemd-run0"
+			says = ": libpam takes the stack of \"other\" for it: `" + way + "`, and then `" + then + "`\n"
+		)
+		r := h.Cmd("polyinst", "check", "--pam")
+		host.Equal(h, "said once", strings.Count(r.Stderr, "/etc/pam.d/other: warning: no `session required pam_polyinst.so`: the unit run0 (PAMName=systemd-run0) sees the public /tmp"+says), 1)
+		r = h.Cmd("polyinst", "enable", "systemd-run0")
+		host.Equal(h, "enable", r.Stderr, `polyinst: there is no PAM stack "systemd-run0" in /etc/pam.d`+says)
+		kit.InPublic(h, "run0", look())
+		h.Sh(way)
+		h.MustRun("polyinst", "enable", "--no-confirm", "--user", "bob", "systemd-run0")
+		kit.InInstance(h, "run0", "bob", look())
+		r = h.Cmd("polyinst", "check", "--pam")
+		host.Equal(h, "lines on run0", strings.Count(r.Stderr, "run0"), 0)
+	})
+}
+
 // A polydir that is for a service whose stack has no line of ours is there for
 // nobody, and check says so with its exit status.
 func TestCheckServiceWithoutTheLine(t *testing.T) {

@@ -437,6 +437,23 @@ func TestEnableStackThatCannotBeRehearsed(t *testing.T) {
 	})
 }
 
+// A stack whose session does not close here, as systemd-user's since systemd 256, whose
+// logind lets nobody but the user manager release that session, can be enabled; one
+// whose session only our line keeps from closing cannot.
+func TestEnableStackThatDoesNotClose(t *testing.T) {
+	enabler(t, []string{"su"}, func(h *host.Host) {
+		closes := func(when string) { // what does not open, libpam does not close, either
+			h.WriteFile("/usr/local/bin/closes", "#!/bin/sh\n[ $PAM_TYPE = open_session ] || "+when+"\n", 0o755)
+		}
+		h.PAM("su", host.Stack("session required pam_exec.so quiet seteuid /usr/local/bin/closes")...)
+		closes("false")
+		h.Match("neither closes", h.MustRun("polyinst", "enable", "--no-confirm", "--user", "alice", "su"), `(?m)^rehearsed: alice by su has /tmp of their own$`)
+		h.MustRun("polyinst", "disable", "su")
+		closes("[ /tmp/. -ef /proc/1/root/tmp/. ]")
+		h.Match("with our line it does not", refused(h, "polyinst", "enable", "--user", "alice", "su"), `alice by su, through the changed stack: the session was not closed: .*; nothing is changed\n$`)
+	})
+}
+
 // Whoever is killed at any call by which something changes leaves each file as it was
 // or as it was to be, and the next command goes on from there.
 func TestEnableKilledAnywhere(t *testing.T) {

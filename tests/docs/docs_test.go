@@ -54,7 +54,7 @@ func TestDocsCiteTestsThatExist(t *testing.T) {
 				t.Errorf("%s names %s, which does not exist", page, name)
 			}
 		}
-		for _, m := range regexp.MustCompile(`\bvm:([a-z-]+)`).FindAllStringSubmatch(text, -1) {
+		for _, m := range regexp.MustCompile(`\bvm:([a-z0-9-]+)`).FindAllStringSubmatch(text, -1) {
 			if !regexp.MustCompile(`(?m)^` + m[1] + ` `).MatchString(guests) {
 				t.Errorf("%s names the guest %s, which tests/vm/run has not got", page, m[1])
 			}

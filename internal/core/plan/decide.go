@@ -97,7 +97,7 @@ func derive(rule Rule, s Subject, f Facts, m Machine) (Step, *Refusal) {
 		return Step{}, r
 	}
 	isNew := step.Source != ExistingInstance
-	step.Skel = rule.Config.Skel && isNew
+	step.Skel, step.SkelLabel = rule.Config.Skel && isNew, f.SkelLabel
 	if step.Skel && f.SkelProblem != "" {
 		return Step{}, refuse(FaultHost, rule.Path, "skel: %s", f.SkelProblem).blame("skel")
 	}

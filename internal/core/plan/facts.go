@@ -77,6 +77,7 @@ type Facts struct {
 	ParentTight  bool   // there may be no room for something small
 	LockProblem  string // what is wrong with the locks of the parent, or with the instance's
 	SkelProblem  string // why /etc/skel cannot be copied
+	SkelLabel    string // SELinux: of what is copied; empty: what the kernel gives it
 	InitProblem  string // why the init script cannot be run
 	// OverlayProblem says why there can be no overlay, UpperProblem why its changes
 	// cannot lie in the parent, and BaseProblem why none that are kept can lie over

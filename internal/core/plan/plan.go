@@ -87,8 +87,9 @@ type Step struct {
 	// for is gone, else each start of a unit would leave one for ever.
 	Patterns []string
 
-	Skel bool // fill the new instance from /etc/skel, the user's
-	Init *Init
+	Skel      bool   // fill the new instance from /etc/skel, the user's
+	SkelLabel string // SELinux: of all that is in it; empty: what the kernel gives it
+	Init      *Init
 	// InitAlways: the script is also for instances that exist
 	InitAlways bool
 }

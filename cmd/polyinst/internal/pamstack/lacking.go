@@ -164,7 +164,7 @@ func (k *checker) units() {
 		if file == "" {
 			file = k.anyFile()
 		}
-		k.add(Pos{File: file}, Warning, service, "no `session required %s`: the unit %s (PAMName=%s) sees %s%s", Module, unit, service, public(rules), meaning(service, rules))
+		k.add(Pos{File: file}, Warning, service, "no `session required %s`: the unit %s (PAMName=%s) sees %s%s%s", Module, unit, service, public(rules), meaning(service, rules), k.Stacks.Borrowed(service))
 	}
 }
 

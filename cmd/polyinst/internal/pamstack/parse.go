@@ -4,8 +4,11 @@
 package pamstack
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
+
+	"pam_polyinst/internal/core/shellword"
 )
 
 // File is one file of a directory of PAM stacks.
@@ -244,6 +247,17 @@ func (d Dir) SessionLine(service string) (e Entry, file string, ok bool) {
 		}
 	}
 	return Entry{}, d[service].Path, false
+}
+
+// Borrowed says of a service without a file that it has the stack of "other", and how
+// to give it one that our line can be put into; empty: it has one, or libpam refuses it.
+func (d Dir) Borrowed(service string) string {
+	other := d[fallback].Path
+	if _, there := d[service]; there || other == "" {
+		return ""
+	}
+	own := shellword.Quote(etc + service)
+	return fmt.Sprintf(": libpam takes the stack of %q for it: `cp %s %s`, and then `polyinst enable %s`", fallback, shellword.Quote(other), own, shellword.Quote(service))
 }
 
 // Loaded is what libpam makes of the session stack of a service.
