@@ -159,7 +159,7 @@ func TestCheckRun0WithoutAStack(t *testing.T) {
 		h.WriteFile("/usr/bin/run0", "#!/bin/sh\n", 0o755)
 		h.PAM("other", host.Stack("session required pam_permit.so")...)
 		look := func() string {
-			tr := h.PamHost("service=systemd-run0", "user=bob", "start", "open", "exec:"+kit.Place, "close", "end")
+			tr := h.PamHost("service=systemd-run0", "user=bob", "start", "open", "exec:"+kit.WhichTmp, "close", "end")
 			tr.RC("open", host.PAMSuccess)
 			return strings.TrimSpace(tr.Step("exec").Text)
 		}
