@@ -54,7 +54,7 @@ func TestSynopsisHasEveryFlag(t *testing.T) {
 				slices.Sort(out)
 				return strings.Join(out, " ")
 			}
-			want := flags(`(?m)^ +(?:-\w, )?--([a-z-]+)`, h.MustRun("polyinst", name, "--help"))
+			want := flags(`(?m)^ {2,6}(?:-\w, )?--([a-z-]+)`, h.MustRun("polyinst", name, "--help"))
 			host.Equal(h, name, flags(`(?:Fl|\|) -([a-z][a-z-]*)`, args), strings.TrimPrefix(strings.ReplaceAll(" "+want, " help", ""), " "))
 		}
 	})

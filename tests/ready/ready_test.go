@@ -723,9 +723,6 @@ func TestReadyKilledAtEveryCall(t *testing.T) {
 		h.Config("[namespace]\ntimeout = \"2s\"\n" + kit.OwnTmp)
 		servedBy(h, "alice")
 		last := tracedCalls(h, serve)
-		if last < 100 {
-			t.Fatalf("a session has %d calls only", last)
-		}
 		for at := 2; at <= last+4; at += kit.Setting("POINTS", 9) { // POINTS=1: at each
 			killAt(h, serve, "KILL", at)
 		}
@@ -793,11 +790,16 @@ func onlyWorker(h *host.Host, serve *host.Ready) int {
 // session.
 func tracedCalls(h *host.Host, serve *host.Ready) int {
 	h.T.Helper()
-	_, tracer := trace(h, serve, "-o", "/root/calls")
-	h.MustRun("su", "alice", "-c", "true")
-	tracer.Signal(unix.SIGINT)
-	tracer.Wait()
-	return strings.Count(h.ReadFile("/root/calls"), "\n")
+	for {
+		_, tracer := trace(h, serve, "-o", "/root/calls")
+		h.MustRun("su", "alice", "-c", "true")
+		tracer.Signal(unix.SIGINT)
+		tracer.Wait()
+		// one that still compared itself with what it was sees the tracer, and ends
+		if calls := h.ReadFile("/root/calls"); strings.Contains(calls, `iov_base="R`) {
+			return strings.Count(calls, "\n")
+		}
+	}
 }
 
 func killAt(h *host.Host, serve *host.Ready, signal string, at int) {
