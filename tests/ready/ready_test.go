@@ -634,8 +634,8 @@ func TestReadySignals(t *testing.T) {
 func TestReadyEndsThoughRenewed(t *testing.T) {
 	ready(t, func(h *host.Host, serve *host.Ready) {
 		for range 10 {
-			_ = unix.Kill(serve.PID(), unix.SIGHUP)
 			first := serve.Workers()
+			_ = unix.Kill(serve.PID(), unix.SIGHUP)
 			for slices.Equal(serve.Workers(), first) { // while it starts the new ones
 			}
 			_ = unix.Kill(serve.PID(), unix.SIGHUP)
