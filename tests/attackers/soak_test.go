@@ -59,6 +59,7 @@ type soak struct {
 	gc      int
 	changes int
 	filled  int
+	files   int       // written in all
 	service *exec.Cmd // the ready workers', where they serve
 }
 
@@ -124,6 +125,7 @@ func (s *soak) run(users []string, at int, long time.Duration) {
 	loop(100*time.Millisecond, s.collect)
 	loop(50*time.Millisecond, s.change)
 	loop(300*time.Millisecond, s.fill)
+	loop(100*time.Millisecond, s.forget)
 	if host.ServesAll() {
 		s.h.Forks() // the soak's own service takes its place
 		s.serve()
@@ -164,6 +166,7 @@ func (s *soak) login(pamhost, user, name string) {
 			silent = false
 		case step.Step == "put" && step.RC == 0 && strings.HasPrefix(step.Text, "/tmp/"):
 			s.written[kit.Instance(user)+"/"+name] = user
+			s.files++
 		}
 	}
 	if silent {
@@ -206,6 +209,22 @@ func (s *soak) change() {
 	text := soakConfigs[rand.IntN(len(soakConfigs))]
 	if os.WriteFile(host.ConfigFile+".new", []byte(text), 0o644) == nil && os.Rename(host.ConfigFile+".new", host.ConfigFile) == nil {
 		s.changes++
+	}
+}
+
+// forget removes some of the files, which are there: else the disk would be full for
+// good.
+func (s *soak) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for path := range s.written {
+		if len(s.written) <= 1000 {
+			break
+		}
+		if err := os.Remove(path); err != nil {
+			s.h.T.Errorf("lost: %v", err)
+		}
+		delete(s.written, path)
 	}
 }
 
@@ -354,7 +373,7 @@ func (s *soak) judge(users []string) {
 	tr := h.PamHost(append(steps, "snapshot:after", "end")...)
 	h.Unchanged("twenty sessions", tr.Snapshot("before"), tr.Snapshot("after"), host.View...)
 	t.Logf("| opened %d | refused %d | host killed first %d | killed: %v | gc runs %d | disk full %d | configuration changes %d | files written %d | lost %d |",
-		s.opened, refusals, s.silent, s.kills, s.gc, s.filled, s.changes, len(s.written), lost)
+		s.opened, refusals, s.silent, s.kills, s.gc, s.filled, s.changes, s.files, lost)
 	for why, n := range s.refused {
 		t.Logf("refused %d times: %s", n, why)
 	}
