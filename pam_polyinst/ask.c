@@ -153,6 +153,8 @@ struct asked ask(const struct call *call, struct request *request, bool in_place
  * our child's. */
 void dismiss(const struct call *call, const struct asked *w, struct answer *a, int outcome)
 {
+	/* at close nobody looks who is in the view: until then the worker has left it */
+	const bool waits = outcome || !a->reported || a->report.code != PAM_SUCCESS || !(a->report.priority & SKIP_CLOSE);
 	siginfo_t end = { 0 };
 	bool hangs = false;
 
@@ -160,7 +162,7 @@ void dismiss(const struct call *call, const struct asked *w, struct answer *a, i
 		return;
 	if (a->reported) /* else the end of the socket tells it to undo */
 		send(w->sock, &outcome, sizeof outcome, MSG_NOSIGNAL | MSG_DONTWAIT);
-	bool gone = w->pid == 0 && !w->late && let_go(w->sock);
+	bool gone = w->pid == 0 && !w->late && (!waits || let_go(w->sock));
 	close(w->sock);
 	if (w->late && a->pidfd < 0 && w->pid > 0)
 		kill(w->pid, SIGKILL);

@@ -15,6 +15,11 @@
 
 #pragma GCC visibility push(hidden)
 
+/* The Makefile's; without it no ready worker is of this build. */
+#define TEXT_OF(x) #x
+#define BUILD_TEXT(x) TEXT_OF(x)
+#define BUILD BUILD_TEXT(POLYINST_BUILD)
+
 enum {
 	DEADLINE_MS = 30000, /* one whole call, until the worker sets another */
 	HELLO_MS = 200,      /* until a ready worker answers, or the host forks, at the most; */

@@ -58,6 +58,7 @@ static void make_request(struct request *r, const struct call *call, bool in_pla
 	r->back = k && !call->open ? k->before.ns : -1;
 	r->length = 0;
 	(void)!readlink("/proc/thread-self/ns/mnt", ns, sizeof ns - 1);
+	put(r, "build=", BUILD);
 	put(r, "user=", item(call, PAM_USER));
 	put(r, "service=", item(call, PAM_SERVICE));
 	put(r, "tty=", item(call, PAM_TTY));

@@ -2,15 +2,14 @@
  * a forked one. If anything is not as it must be, the host forks. */
 #include "edge.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-/* The Makefile's; without it no worker is of this build. */
-#define TEXT_OF(x) #x
-#define TEXT(x) TEXT_OF(x)
+enum { PEERPIDFD = 77 }; /* SO_PEERPIDFD of Linux 6.5, which older headers do not name */
 
 /* Reports whether only root can have put the socket there: it and each directory on
  * the way are root's alone to write. A link never is: its mode says that all may. */
@@ -40,7 +39,8 @@ static bool greets(int sock)
 /* Asks a ready worker, and returns the socket. -1: there is none, and *why says why,
  * unless this machine has none at all. The host waits for HELLO_MS at most, and not at
  * all if the queue is full. The listener must be root in this user namespace and pid
- * namespace: another root has another number here, or none. */
+ * namespace: another root has another number here, or none. A worker whose kernel has no
+ * pidfd of who has connected is asked when it has greeted, and has opened one. */
 int ask_ready(const struct call *call, const struct request *r, struct answer *a, const char **why)
 {
 	const struct sockaddr_un to = { AF_UNIX, READY_SOCKET };
@@ -51,17 +51,20 @@ int ask_ready(const struct call *call, const struct request *r, struct answer *a
 
 	if (sock < 0)
 		return -1;
+	const bool first = getsockopt(sock, SOL_SOCKET, PEERPIDFD, &who, &size) < 0 && errno != ENOPROTOOPT; /* nobody is there yet */
 	if (connect(sock, (const struct sockaddr *)&to, sizeof to) < 0)
 		*why = "no ready worker listens, or too many wait for them";
 	else if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &who, &size) < 0 || who.pid == 0 || who.uid != 0)
 		*why = "who listens for ready workers is not root here";
+	else if (first && !send_with(sock, r->text, r->length, r->back))
+		*why = "the ready worker has ended";
 	else if (!greets(sock))
 		*why = "no ready worker was free in time";
 	else if (!receive(call, sock, a, &deadline) || a->message[0] != HELLO || a->pidfd < 0)
 		*why = a->why[0] ? a->why : "the ready worker has ended";
-	else if (strcmp(a->message + 1, TEXT(POLYINST_BUILD)) != 0)
+	else if (strcmp(a->message + 1, BUILD) != 0)
 		*why = "the ready worker is of another build";
-	else if (!send_with(sock, r->text, r->length, r->back))
+	else if (!first && !send_with(sock, r->text, r->length, r->back))
 		*why = "the ready worker has ended";
 	else
 		return sock;

@@ -151,6 +151,9 @@ func (w *worker) converse(h *peer.Host, later *[]func()) (entered bool, ended er
 		return false, nil
 	}
 	request, err := wire.ParseRequest(raw)
+	if err == nil && request.Build != wire.Build {
+		err = errors.New("the ready worker is of another build")
+	}
 	if err == nil {
 		err = h.Judge(peer.Claim{PID: request.HostPID, TID: request.HostThread, RealUID: request.HostUID, NS: request.HostNS}, w.own)
 	}

@@ -270,6 +270,24 @@ func TestReadyLetsGoFirst(t *testing.T) {
 	})
 }
 
+// TestReadyUndoesFirst: where the program cannot join, it goes on only when all that was
+// made for it is undone, be that slow.
+func TestReadyUndoesFirst(t *testing.T) {
+	ready(t, func(h *host.Host, serve *host.Ready) {
+		h.Need("strace")
+		h.Config(strings.Replace(kit.OwnTmp, `"user"`, `"tmpdir"`, 1))
+		h.PAM("pamhost", host.Stack(kit.Session)...)
+		_, tracer := trace(h, serve, "-o", "/dev/null", "-e", "inject=unlinkat:delay_enter=150000")
+		pamhost := h.Command(append([]string{"env", "LD_PRELOAD=" + h.Built("libnojoin"), h.Built("pamhost")},
+			kit.Steps("open", "root-exec:ls -A /var/lib/polyinst/tmp", "end")...)...).Trace()
+		pamhost.RC("open", host.PAMRefused)
+		host.Equal(h, "left behind", strings.TrimSpace(pamhost.Step("root-exec").Text), ".lock")
+		h.WaitLog(`session refused: the session's namespace cannot be joined`)
+		tracer.Signal(unix.SIGINT)
+		tracer.Wait()
+	})
+}
+
 // TestReadyRejects: hosts of which a forked worker would have what a ready one has
 // not fork, and it is said why.
 func TestReadyRejects(t *testing.T) {
@@ -856,13 +874,13 @@ func TestReadyLies(t *testing.T) {
 			name, want string
 			says       func(fd int)
 		}{
-			{"silence", `forked: no ready worker was free in time`, func(fd int) { question(fd) }},
+			{"silence", `forked: no ready worker was free in time`, func(fd int) { question(fd); question(fd) }},
 			{"the end", `forked: the ready worker has ended`, func(int) {}},
 			{"nonsense", `forked: the ready worker has ended`, func(fd int) { _, _ = unix.Write(fd, []byte(strings.Repeat("R", 300))) }},
 			{"a report at once", `forked: the ready worker has ended`, func(fd int) { _, _ = unix.Write(fd, []byte("RJ\x00\x06\x00\x00\x02\x00")) }},
 			{"no pidfd", `forked: the ready worker has ended`, func(fd int) { _, _ = unix.Write(fd, []byte("H"+build)) }},
-			{"another build", `forked: the ready worker is of another build`, func(fd int) { hello(fd, build+"x") }},
-			{"no build", `forked: the ready worker is of another build`, func(fd int) { hello(fd, "") }},
+			{"another build", `forked: the ready worker is of another build`, func(fd int) { hello(fd, build+"x"); question(fd) }},
+			{"no build", `forked: the ready worker is of another build`, func(fd int) { hello(fd, ""); question(fd) }},
 			{"the end after the question", `forked: the ready worker ended without an answer`, func(fd int) { hello(fd, build); question(fd) }},
 			{"a word that it cannot", `forked: no time`, func(fd int) { hello(fd, build); question(fd); _, _ = unix.Write(fd, []byte("Xno time")) }},
 			{"half an answer", `forked: the ready worker ended without an answer`, func(fd int) {
@@ -893,29 +911,60 @@ func TestReadyLies(t *testing.T) {
 }
 
 // TestReadyAsksItself: a question is answered only if it comes from the very process
-// that has connected.
+// that has connected, and as long as that lives, be it asked before or after the
+// greeting.
 func TestReadyAsksItself(t *testing.T) {
 	ready(t, func(h *host.Host, serve *host.Ready) {
 		h.Need("python3")
-		ask := func(who string) string {
-			return h.MustRun("python3", "-c", `
-import os, socket
+		ask := func(script string) string {
+			return strings.TrimSpace(h.MustRun("python3", "-c", `
+import os, signal, socket
 s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-s.connect("`+host.ReadySocket+`")
-s.recv(100)
-pid = os.getpid()
-question = ("user=alice\0service=su\0tty=\0ruser=\0rhost=\0open=1\0silent=0\0ns=\0inplace=0\0back=0\0closes=0\0"
-    "pid=%d\0tid=%d\0ruid=0\0held=0\0helduser=\0ready=\0" % (pid, pid)).encode()
-if "`+who+`" == "child":
-    if os.fork():
-        os.wait()
+def connect():
+    s.connect("`+host.ReadySocket+`")
+    return os.getpid()
+def ask(pid, build="`+h.Build()+`"):
+    s.send(("build=%s\0user=alice\0service=su\0tty=\0ruser=\0rhost=\0open=1\0silent=0\0ns=\0inplace=0\0back=0\0closes=0\0"
+        "pid=%d\0tid=%d\0ruid=0\0held=0\0helduser=\0ready=\0" % (build, pid, pid)).encode())
+def child(does):
+    pid = os.fork()
+    if pid == 0:
+        does()
         os._exit(0)
-s.send(question)
-print(s.recv(100)[:1].decode())
-`)
+    os.waitpid(pid, 0)
+    return pid
+def hear():
+    text = s.recv(1000).decode("latin1")
+    return text if text.startswith("X") else text[:1]
+`+script))
 		}
-		h.Match("the process itself", ask("parent"), `^[A-Z]`)
-		host.Equal(h, "its child", strings.TrimSpace(ask("child")), "")
+		h.Match("itself", ask("me = connect(); hear(); ask(me); print(hear())"), `^[A-WYZ]$`)
+		h.Match("itself, at once", ask("ask(connect()); hear(); print(hear())"), `^[A-WYZ]$`)
+		host.Equal(h, "of another build", ask("ask(connect(), 'x'); hear(); print(hear())"), "Xthe ready worker is of another build")
+		host.Equal(h, "its child", ask("me = connect(); hear(); child(lambda: ask(me)); print(hear())"), "")
+		host.Equal(h, "its child, at once", ask("me = connect(); child(lambda: ask(me)); hear(); print(hear())"), "")
+
+		// it has ended before a worker looks, and another process may have its pid
+		gone := func(then string) string {
+			return ask(`
+workers = [int(x) for x in "` + strings.Trim(fmt.Sprint(serve.Workers()), "[]") + `".split()]
+for w in workers: os.kill(w, signal.SIGSTOP)
+asker = child(lambda: ask(connect()))
+` + then + `
+for w in workers: os.kill(w, signal.SIGCONT)
+hear()
+print(hear())`)
+		}
+		h.Match("one that has ended", gone(""), `^Xopen /proc/.*: no such file or directory$`)
+		host.Equal(h, "one whose pid another has", gone(`
+other = 0
+while other != asker:
+    with open("/proc/sys/kernel/ns_last_pid", "w") as f: f.write(str(asker - 1))
+    other = os.fork()
+    if other == 0:
+        os.close(1)
+        signal.pause()
+`), "Xthe host has ended")
 	})
 }
 

@@ -72,12 +72,8 @@ func (h *Host) Greet(hello byte, build string) error {
 		return fmt.Errorf("the host is not root in this user namespace and pid namespace (uid %d, pid %d)", cred.Uid, cred.Pid)
 	}
 	h.pid = int(cred.Pid)
-	if h.pidfd, err = unix.PidfdOpen(h.pid, 0); err != nil {
-		return fmt.Errorf("pidfd_open: %w", err)
-	}
-	// from now on the kernel says who has sent a packet, and when
-	if err := unix.SetsockoptInt(h.sock, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
-		return fmt.Errorf("SO_PASSCRED: %w", err)
+	if h.pidfd, err = h.opensPidfd(); err != nil {
+		return err
 	}
 	self, err := unix.PidfdOpen(unix.Getpid(), 0)
 	if err != nil {
@@ -85,6 +81,20 @@ func (h *Host) Greet(hello byte, build string) error {
 	}
 	defer unix.Close(self)
 	return unix.Sendmsg(h.sock, append([]byte{hello}, build...), unix.UnixRights(self), nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT)
+}
+
+// opensPidfd opens a pidfd of the process that has connected. Before Linux 6.5 the
+// kernel does not say more than its pid: the process asks after the greeting then, and
+// so shows that it was alive when this was opened.
+func (h *Host) opensPidfd() (int, error) {
+	fd, err := unix.GetsockoptInt(h.sock, unix.SOL_SOCKET, unix.SO_PEERPIDFD)
+	if errors.Is(err, unix.ENOPROTOOPT) {
+		fd, err = unix.PidfdOpen(h.pid, 0)
+	}
+	if err != nil {
+		return -1, fmt.Errorf("a pidfd of process %d: %w", h.pid, err)
+	}
+	return fd, nil
 }
 
 // requestMax is more than REQUEST_MAX of wire.h.
@@ -140,8 +150,6 @@ func (h *Host) Question(ms int) ([]byte, error) {
 	case flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0:
 		return nil, errors.New("the question is too long")
 	case int(sender) != h.pid:
-		// It sent this after the greeting, and so after its pidfd was opened: the
-		// pidfd is its own, as long as it lives.
 		return nil, fmt.Errorf("process %d has connected, and process %d asks", h.pid, sender)
 	}
 	return buf[:n], nil

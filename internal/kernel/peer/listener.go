@@ -32,7 +32,16 @@ func Inherited(fd int) (Listener, error) {
 		return Listener{}, fmt.Errorf("descriptor %d is no listening socket of the kind that hosts connect to (ListenSequentialPacket= of systemd.socket(5))", fd)
 	}
 	unix.CloseOnExec(fd)
-	return Listener{fd}, unix.SetNonblock(fd, true)
+	return Listener{fd}, errors.Join(tellsSenders(fd), unix.SetNonblock(fd, true))
+}
+
+// tellsSenders has the kernel say who has sent a packet, from the first one of each
+// host on that connects.
+func tellsSenders(fd int) error {
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
+		return fmt.Errorf("SO_PASSCRED: %w", err)
+	}
+	return nil
 }
 
 // ErrListens says that somebody listens there already.
@@ -58,7 +67,7 @@ func Listen(path string, queue int) (Listener, error) {
 	}
 	unix.Umask(old)
 	if err == nil {
-		err = unix.Listen(fd, queue)
+		err = errors.Join(tellsSenders(fd), unix.Listen(fd, queue))
 	}
 	if err != nil {
 		_ = unix.Close(fd)

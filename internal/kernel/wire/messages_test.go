@@ -25,11 +25,11 @@ func TestClip(t *testing.T) {
 }
 
 // question is a well-formed one.
-const question = "user=alice\x00service=su\x00tty=pts/1\x00ruser=bob\x00rhost=\x00open=1\x00silent=0\x00ns=mnt:[4026531841]\x00inplace=1\x00back=0\x00closes=1\x00" +
+const question = "build=b\x00user=alice\x00service=su\x00tty=pts/1\x00ruser=bob\x00rhost=\x00open=1\x00silent=0\x00ns=mnt:[4026531841]\x00inplace=1\x00back=0\x00closes=1\x00" +
 	"pid=12\x00tid=13\x00ruid=4294967295\x00held=2\x00helduser=carol\x00ready=\x00arg=debug\x00arg=conf=/x\x00"
 
 func TestParseRequest(t *testing.T) {
-	want := Request{User: "alice", Service: "su", TTY: "pts/1", RUser: "bob", Open: true, InPlace: true, Closes: true, HostNS: 4026531841,
+	want := Request{Build: "b", User: "alice", Service: "su", TTY: "pts/1", RUser: "bob", Open: true, InPlace: true, Closes: true, HostNS: 4026531841,
 		HostPID: 12, HostThread: 13, HostUID: 4294967295, Held: 2, HeldUser: "carol", Args: []string{"debug", "conf=/x"}}
 	got, err := ParseRequest([]byte(question))
 	if err != nil || !reflect.DeepEqual(got, want) {

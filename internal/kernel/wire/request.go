@@ -13,6 +13,7 @@ import (
 // Request is what the host asks: the items of its PAM transaction, the
 // arguments of the PAM line, and where it stands.
 type Request struct {
+	Build                            string // of the host's module: Build of a worker that may answer
 	User, Service, TTY, RUser, RHost string
 	Open                             bool // else the session is to be closed
 	Silent                           bool
@@ -85,7 +86,7 @@ func (r *Request) keys() map[string]func(string) bool {
 		}
 	}
 	return map[string]func(string) bool{
-		"user": text(&r.User), "service": text(&r.Service), "tty": text(&r.TTY), "ruser": text(&r.RUser), "rhost": text(&r.RHost),
+		"build": text(&r.Build), "user": text(&r.User), "service": text(&r.Service), "tty": text(&r.TTY), "ruser": text(&r.RUser), "rhost": text(&r.RHost),
 		"open": flag(&r.Open), "silent": flag(&r.Silent), "inplace": flag(&r.InPlace), "back": flag(&r.Back), "closes": flag(&r.Closes),
 		"pid": count(&r.HostPID, 1), "tid": count(&r.HostThread, 1), "held": count(&r.Held, 0), "helduser": text(&r.HeldUser), "ready": text(&r.Ready),
 		"ruid": func(value string) bool {

@@ -101,8 +101,12 @@ static int fake_socket(int domain, int type, int protocol)
 	return pair[0];
 }
 
-static int fake_getsockopt(struct ucred *who)
+static int fake_getsockopt(int name, struct ucred *who)
 {
+	if (name != SO_PEERCRED) {
+		errno = lie.left % 2 ? ENOPROTOOPT : ENODATA;
+		return -1;
+	}
 	*who = (struct ucred){ .pid = 1, .uid = lie.left % 53 == 52 };
 	return 0;
 }
@@ -202,7 +206,7 @@ static int fake_umount2(const char *path, int flags) { (void)flags; return acces
 #define lstat(path, st) fake_lstat(st)
 #define socket(d, t, p) fake_socket(d, t, p)
 #define connect(fd, to, size) ((void)(to), lie.left % 47 == 46 ? -1 : 0)
-#define getsockopt(fd, level, name, value, size) ((void)(size), fake_getsockopt(value))
+#define getsockopt(fd, level, name, value, size) ((void)(size), fake_getsockopt(name, value))
 #include "../../../pam_polyinst/host.c"
 #include "../../../pam_polyinst/ask.c"
 #include "../../../pam_polyinst/ready.c"
