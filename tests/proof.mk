@@ -11,6 +11,7 @@ LIVE_MANY ?= 200
 SEQUENCE  ?= 20000
 MOUNTS    ?= 5000
 SCOPES    ?= session
+TASKS     ?= 500
 SEEDS     ?= 200
 ONLY      ?=
 
@@ -35,9 +36,10 @@ soak: build-to-test ## SOAK=180 seconds of logins with kills, changes and gc (as
 	POLYINST_TEST_SOAK=$(SOAK) $(call long,TestSoak)
 
 .PHONY: scale
-scale: build-to-test ## LIVE=2000 sessions at once, SEQUENCE=20000 in turn, MOUNTS=5000, HOSTS=1000 that ask at once (as root)
+scale: build-to-test ## LIVE=2000 sessions at once, SEQUENCE=20000 in turn, MOUNTS=5000, HOSTS=1000 that ask at once, TASKS=500 of Slurm arrays (as root)
 	POLYINST_TEST_LIVE=$(LIVE) POLYINST_TEST_LIVE_MANY=$(LIVE_MANY) POLYINST_TEST_SEQUENCE=$(SEQUENCE) \
-	POLYINST_TEST_MOUNTS=$(MOUNTS) POLYINST_TEST_SCOPES="$(SCOPES)" POLYINST_TEST_HOSTS=$(HOSTS) $(call long,TestScale TestReadyMany)
+	POLYINST_TEST_MOUNTS=$(MOUNTS) POLYINST_TEST_SCOPES="$(SCOPES)" POLYINST_TEST_HOSTS=$(HOSTS) POLYINST_TEST_TASKS=$(TASKS) \
+	$(call long,TestScale TestReadyMany TestSlurmArray)
 
 .PHONY: weakened
 weakened: build-to-test build/tools/weakened ## builds without one check each: do tests notice? (ONLY=REGEXP)

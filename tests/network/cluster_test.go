@@ -2,8 +2,11 @@ package network
 
 import (
 	"fmt"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"pam_polyinst/tests/host"
 	"pam_polyinst/tests/kit"
@@ -269,6 +272,55 @@ func TestSlurmJobContainer(t *testing.T) {
 		c.h.Match("srun", r.Stderr, "container_p_join: setns failed|still not ready")
 		if r.Code == 0 || c.h.Exists("/home/alice/ran") {
 			t.Error("the task ran")
+		}
+	})
+}
+
+// tasks is how many tasks of an array TestSlurmArray runs.
+func tasks() int {
+	if n, err := strconv.Atoi(os.Getenv("POLYINST_TEST_TASKS")); err == nil {
+		return n
+	}
+	return 16
+}
+
+// Arrays of two users at once, on both nodes: each task is in its user's instance of its
+// node and has a /var/tmp of its own, and when all have ended nothing is left.
+func TestSlurmArray(t *testing.T) {
+	config := kit.OwnTmp + strings.NewReplacer(`"/tmp"`, `"/var/tmp"`, `polyinst/tmp/`, `polyinst/var/`).Replace(kit.Tmpdir)
+	clusterStory(t, config, kit.Session, nil, func(c *cluster, alice, bob host.User) {
+		each := tasks() / 2
+		for _, u := range []host.User{alice, bob} {
+			c.h.Sh("install -d -o " + u.Name + " /home/" + u.Name + "/told")
+			c.h.Command("sbatch", "--array", fmt.Sprintf("1-%d", each), "-D", "/home/"+u.Name, "-o", "/dev/null", "--wrap",
+				`echo $(hostname) $(`+kit.WhichTmp+`) $(ls -A /var/tmp | wc -l) >told/$SLURM_ARRAY_TASK_ID; touch /tmp/$SLURM_ARRAY_TASK_ID /var/tmp/mine`).As(u).Must()
+		}
+		for range 2 * each {
+			c.ctld.ExpectWithin(time.Minute, `_job_complete: JobId=\S+ done`)
+		}
+		onNode := map[string]int{}
+		for _, user := range []string{"alice", "bob"} {
+			want := map[string]string{}
+			for _, n := range c.nodes {
+				want[n.Name] = n.MustRun("stat", "-c", "%d:%i", kit.Instance(user))
+			}
+			for i := range each {
+				told := strings.Fields(c.h.ReadFile(fmt.Sprintf("/home/%s/told/%d", user, i+1)))
+				if len(told) != 3 || told[1] != want[told[0]] || told[2] != "0" {
+					t.Fatalf("%s's task %d tells %q; the instances are %v", user, i+1, told, want)
+				}
+				onNode[told[0]]++
+			}
+		}
+		if len(onNode) != 2 {
+			t.Errorf("tasks on nodes: %v", onNode)
+		}
+		t.Logf("tasks on nodes: %v", onNode)
+		for _, n := range c.nodes {
+			host.Equal(c.h, n.Name+": files of all tasks", n.Sh("ls "+kit.Instance("alice")+" "+kit.Instance("bob")+" | grep -c '^[0-9]'"), strconv.Itoa(onNode[n.Name]))
+			// slurmstepd is the last to leave a session, after it has told the controller
+			n.Sh("until polyinst list 2>&1 | grep -q 'no process is in'; do sleep 0.1; done; polyinst gc")
+			host.Equal(c.h, n.Name+": what is left", n.Sh("find "+kit.Instance("")+" /var/lib/polyinst/var -mindepth 1 -maxdepth 1 -printf '%f\n' | sort"), ".lock\n.lock\nalice\nbob")
 		}
 	})
 }
