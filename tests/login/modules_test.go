@@ -150,7 +150,7 @@ func TestKerberosTicketIsGone(t *testing.T) {
 	kit.Story(t, kit.OwnTmp, nil, func(h *host.Host) {
 		h.Need("pam_krb5.so", "krb5kdc", "kdb5_util", "kadmin.local", "klist")
 		h.AddUser("alice")
-		kdc(h)
+		kit.KDC(h, "alice", "")
 		h.PAM("su", "auth required pam_krb5.so", "account required pam_permit.so", "password required pam_deny.so",
 			closeFirst, "session optional pam_krb5.so", kit.Session, "session required pam_unix.so")
 		bob := h.AddUser("bob")
@@ -168,31 +168,49 @@ func TestKerberosTicketIsGone(t *testing.T) {
 	})
 }
 
-// kdc starts a realm in which alice's password is "secret".
-func kdc(h *host.Host) {
-	h.WriteFile("/etc/krb5.conf", `[libdefaults]
-default_realm = EXAMPLE.ORG
-dns_lookup_kdc = false
-rdns = false
-[realms]
-EXAMPLE.ORG = {
-	kdc = 127.0.0.1:1088
-}
-`)
-	h.WriteFile("/etc/krb5kdc/kdc.conf", `[kdcdefaults]
-kdc_ports = 1088
-kdc_tcp_ports = 1088
-[realms]
-EXAMPLE.ORG = {
-	database_name = /var/lib/krb5kdc/principal
-	key_stash_file = /var/lib/krb5kdc/stash
-	supported_enctypes = aes256-cts-hmac-sha1-96:normal
-}
-`)
-	h.Sh(`mkdir -p /var/lib/krb5kdc
-kdb5_util create -s -P master
-kadmin.local -q 'addprinc -pw secret alice'
-krb5kdc -P /run/kdc.pid`)
+// What libpam-krb5 writes to the public /tmp before the session opens, the session does
+// not find, on whichever side of our line it stands: behind it the ticket even stays. It
+// does not go by default_ccache_name. check says so, and what it advises helps.
+func TestKerberosTicketInTheSession(t *testing.T) {
+	const advised = "ccache=KEYRING:persistent:%u"
+	for name, c := range map[string]struct {
+		libdefaults, args string
+		behind            bool
+		cache             string // what the session has
+		found             bool   // klist finds it
+	}{
+		"a file":                     {"", "", false, "FILE:/tmp/krb5cc_", false},
+		"a file, behind our line":    {"", "", true, "FILE:/tmp/krb5cc_", false},
+		"a file, by another default": {"default_ccache_name = KEYRING:persistent:%{uid}", "", false, "FILE:/tmp/krb5cc_", false},
+		"as check advises":           {"default_ccache_name = KEYRING:persistent:%{uid}", advised, false, "KEYRING:persistent:", true},
+		"a file elsewhere":           {"", "ccache=FILE:/run/tickets/krb5cc_%u", false, "FILE:/run/tickets/krb5cc_", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			kit.Story(t, kit.OwnTmp, nil, func(h *host.Host) {
+				h.Need("pam_krb5.so", "krb5kdc", "kdb5_util", "kadmin.local", "klist")
+				h.AddUser("alice")
+				bob := h.AddUser("bob")
+				kit.KDC(h, "alice", c.libdefaults)
+				h.Mkdir("/run/tickets", 0o1777, 0, 0)
+				session := []string{closeFirst, "session optional pam_krb5.so " + c.args, kit.Session}
+				if c.behind {
+					session = []string{kit.Session, "session optional pam_krb5.so " + c.args}
+				}
+				h.PAM("su", append([]string{"auth required pam_krb5.so " + c.args, "account required pam_permit.so", "password required pam_deny.so"}, session...)...)
+				p := h.Command("su", "alice", "-c", "echo got=$KRB5CCNAME; klist >/dev/null 2>&1 && echo a ticket || echo none; echo done").As(bob).OnPty()
+				p.Expect("Password")
+				p.Send("secret\n")
+				p.Expect("got=" + c.cache)
+				p.Expect(map[bool]string{true: "a ticket", false: "none"}[c.found])
+				p.Wait()
+				said := h.Cmd("polyinst", "check", "--pam").String()
+				host.Equal(h, "check advises it", strings.Contains(said, advised), strings.Contains(c.cache, "/tmp/"))
+				left := strings.Contains(strings.Join(h.Names("/tmp"), " "), "krb5cc_")
+				host.Equal(h, "left in the public /tmp", left, c.behind)
+			})
+		})
+	}
 }
 
 // pam_tmpdir behind our line makes what TMPDIR names in the session's instance.
