@@ -213,6 +213,47 @@ func TestKerberosTicketInTheSession(t *testing.T) {
 	}
 }
 
+// A home that the login makes is there for our line if pam_mkhomedir stands before it.
+// Behind it a session with something in the home is refused, or has a home that is lost
+// with the session: check says so.
+func TestHomeMadeAtLogin(t *testing.T) {
+	for name, c := range map[string]struct{ config, behind string }{
+		"private /tmp":   {kit.OwnTmp, "works"},
+		"polydir inside": {strings.Replace(kit.OwnTmp, `"/tmp"`, `"$HOME/work"`, 1) + "create = { mode = \"0700\" }\n", "refused"},
+		"parent inside":  {strings.NewReplacer("/var/lib/polyinst/tmp/", "$HOME/.inst/").Replace(kit.OwnTmp) + "parent_in_unsafe_dir = true\n", "refused"},
+		"source inside":  {"[[polydir]]\npath = \"/mnt\"\nmethod = \"bind\"\nsource = \"$HOME/work\"\nexcept = [\"root\"]\n", "refused"},
+		"one's own home": {"[[polydir]]\npath = \"/home\"\nmethod = \"tmpfs\"\ntmpfs = { size = \"1M\", mode = \"0755\" }\nkeep = [\"$HOME\"]\nexcept = [\"root\"]\n", "lost"},
+	} {
+		for _, behind := range []bool{false, true} {
+			t.Run(name+map[bool]string{true: ", behind our line"}[behind], func(t *testing.T) {
+				t.Parallel()
+				kit.Story(t, c.config, nil, func(h *host.Host) {
+					h.AddUser("alice")
+					h.Sh("rmdir /home/alice; chown root:root /home; chmod 755 /home; rm -rf /etc/skel; mkdir -p /etc/skel/work; touch /etc/skel/welcome")
+					stack, want := []string{"session required pam_mkhomedir.so", kit.Session}, "works"
+					if behind {
+						stack[0], stack[1] = stack[1], stack[0]
+						want = c.behind
+					}
+					h.PAM("su", host.Stack(stack...)...)
+					told := strings.Contains(h.Cmd("polyinst", "check", "--pam").String(), "only later")
+					host.Equal(h, "check says it", told, want != "works")
+					const work = "ls ~/welcome && touch ~/by-alice"
+					if want == "refused" {
+						if r := h.Cmd("su", "alice", "-c", work); r.Code == 0 {
+							t.Error("the session was opened")
+						}
+						return
+					}
+					h.MustRun("su", "alice", "-c", work)
+					host.Equal(h, "her file is there the next time", h.Cmd("su", "alice", "-c", "ls ~/by-alice").Code == 0, want == "works")
+					host.Equal(h, "on the disk", h.Exists("/home/alice/by-alice"), want == "works")
+				})
+			})
+		}
+	}
+}
+
 // pam_tmpdir behind our line makes what TMPDIR names in the session's instance.
 func TestPamTmpdirBehindUs(t *testing.T) {
 	kit.Story(t, kit.OwnTmp, nil, func(h *host.Host) {

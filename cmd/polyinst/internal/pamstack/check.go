@@ -184,6 +184,16 @@ func (k *checker) byContext(service string) bool {
 
 func (k *checker) usesHome(service string) bool {
 	return slices.ContainsFunc(k.rules(service), func(p *config.Polydir) bool {
-		return p.Path.Uses("HOME") || p.Prefix.Uses("HOME")
+		return p.Path.Uses("HOME") || p.Prefix.Uses("HOME") || p.Source.Uses("HOME")
 	})
+}
+
+// keepsHome is a polydir that covers the place of homes and shows the user's own.
+func (k *checker) keepsHome(service string) *config.Polydir {
+	for _, p := range k.rules(service) {
+		if p.Path == "/home" && p.KeepsOwn() || slices.ContainsFunc(p.Keep, func(name string) bool { return config.Template(name).Uses("HOME") }) {
+			return p
+		}
+	}
+	return nil
 }
