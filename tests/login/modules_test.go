@@ -213,6 +213,42 @@ func TestKerberosTicketInTheSession(t *testing.T) {
 	}
 }
 
+// pam_limits stands on either side of our line. A limit of address space that a worker
+// does not fit into belongs behind it: before it the session is refused.
+func TestPamLimits(t *testing.T) {
+	const limits = "session required pam_limits.so conf=/etc/limits"
+	for name, c := range map[string]struct {
+		limits string
+		stack  []string
+		want   string // the session's ulimit -n and -v; empty: it is refused
+	}{
+		"before our line":         {"alice hard nofile 300\n", []string{limits, kit.Session}, "300 unlimited"},
+		"behind our line":         {"alice hard nofile 300\n", []string{kit.Session, limits}, "300 unlimited"},
+		"narrow, before our line": {"alice hard as 300000\n", []string{limits, kit.Session}, ""},
+		"narrow, behind our line": {"alice hard as 300000\n", []string{kit.Session, limits}, "300000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			kit.Story(t, kit.OwnTmp, nil, func(h *host.Host) {
+				h.AddUser("alice")
+				h.Forks() // a ready worker has limits of its own
+				h.WriteFile("/etc/limits", c.limits)
+				h.PAM("su", host.Stack(c.stack...)...)
+				r := h.Cmd("su", "alice", "-c", "echo $(ulimit -Hn) $(ulimit -Hv); "+kit.WhichTmp)
+				if c.want == "" {
+					if r.Code == 0 {
+						t.Errorf("the session was opened:\n%s", r)
+					}
+					return
+				}
+				has, at, _ := strings.Cut(strings.TrimSpace(r.Stdout), "\n")
+				h.Match("the limits of the session", has+" ", c.want+" ")
+				kit.InInstance(h, "su", "alice", at)
+			})
+		})
+	}
+}
+
 // A home that the login makes is there for our line if pam_mkhomedir stands before it.
 // Behind it a session with something in the home is refused, or has a home that is lost
 // with the session: check says so.
