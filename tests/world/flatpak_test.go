@@ -63,6 +63,14 @@ func TestFlatpak(t *testing.T) {
 	}
 }
 
+// line is what the stack of user managers has, as the bus is started.
+func line(bus []string) string {
+	if len(bus) > 0 && bus[0] == "su" {
+		return "pam_polyinst.so"
+	}
+	return "pam_permit.so"
+}
+
 // TestPortals: flatpak's programs get single files by xdg-document-portal, which shows
 // them by FUSE below XDG_RUNTIME_DIR, in the view of the bus that starts it. That is the
 // session, or the user manager: of a manager without our line it cannot reach what lies
@@ -84,6 +92,9 @@ func TestPortals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			story(t, c.config, []string{"flatpak", "busybox", "bwrap", "dbus-run-session", "dbus-send", "/usr/libexec/xdg-document-portal"}, func(h *host.Host) {
 				h.MustRun("mount", "--make-rshared", "/")
+				h.PAM("systemd-user", host.Stack("session required "+line(c.bus))...)
+				told := strings.Contains(h.Cmd("polyinst", "check", "--pam").String(), "flatpak then starts no program")
+				host.Equal(h, "check says that flatpak starts no program", told, c.home == noProgram)
 				atADesk(h)
 				s := h.Sshd()
 				must(s, "alice", installFlatpak)

@@ -49,6 +49,7 @@ type Machine struct {
 	Units map[string]Unit
 	// Daemons are the configurations of programs, by their services.
 	Daemons  map[string][]File
+	Portal   bool // xdg-document-portal is installed
 	Confined bool // root has no CAP_SYS_RESOURCE: it cannot raise hard limits
 	// Load says why libpam cannot load a module by the name that a line gives it;
 	// empty: it can. Nil: nobody has looked.
@@ -75,6 +76,7 @@ func Check(m Machine) []Finding {
 	without = slices.DeleteFunc(without, k.named(with))
 	k.lacking(with, without)
 	k.kerberos(m.Krb5)
+	k.manager()
 	sort.SliceStable(k.found, func(i, j int) bool {
 		a, b := k.found[i].Pos, k.found[j].Pos
 		if a.File != b.File {
