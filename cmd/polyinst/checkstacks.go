@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"pam_polyinst/cmd/polyinst/internal/pamstack"
 	"pam_polyinst/internal/core/config"
@@ -41,6 +42,10 @@ func checkStacks(c *config.Config, main, dir string, stacks pamstack.Dir) []rema
 	}
 	if filepath.Clean(dir) == pamDir { // they use this machine's own stacks
 		m.Units, m.Daemons = unitsWithPAM(), daemonFiles()
+		m.Portal = slices.ContainsFunc(pamstack.Portal, func(path string) bool {
+			_, err := os.Stat(path)
+			return err == nil
+		})
 	}
 	return append(remarks(pamstack.Check(m)), checkRescueOfLines(stacks)...)
 }

@@ -62,5 +62,7 @@ var NotCompared = map[string]string{
 	"TestOverlayHasItsChangesAlone":                "what the kernel alone tells, when the overlay is made",
 	"TestOwnProcBlindsNoWorker":                    "the program's rights",
 	"TestRecipes/Hosts_for_AI_agents":              "a line of the stack that jumps over ours for some users",
+	"TestPamLimits/narrow,_before_our_line":        "the program's limits",
+	"TestHomeMadeAtLogin":                          "a home that the login makes on its way",
 	"TestMakeInstall":                              "it counts the files of the machine, and the question is one of them",
 }

@@ -150,7 +150,7 @@ func TestKerberosTicketIsGone(t *testing.T) {
 	kit.Story(t, kit.OwnTmp, nil, func(h *host.Host) {
 		h.Need("pam_krb5.so", "krb5kdc", "kdb5_util", "kadmin.local", "klist")
 		h.AddUser("alice")
-		kdc(h)
+		kit.KDC(h, "alice", "")
 		h.PAM("su", "auth required pam_krb5.so", "account required pam_permit.so", "password required pam_deny.so",
 			closeFirst, "session optional pam_krb5.so", kit.Session, "session required pam_unix.so")
 		bob := h.AddUser("bob")
@@ -168,31 +168,126 @@ func TestKerberosTicketIsGone(t *testing.T) {
 	})
 }
 
-// kdc starts a realm in which alice's password is "secret".
-func kdc(h *host.Host) {
-	h.WriteFile("/etc/krb5.conf", `[libdefaults]
-default_realm = EXAMPLE.ORG
-dns_lookup_kdc = false
-rdns = false
-[realms]
-EXAMPLE.ORG = {
-	kdc = 127.0.0.1:1088
+// What libpam-krb5 writes to the public /tmp before the session opens, the session does
+// not find, on whichever side of our line it stands: behind it the ticket even stays. It
+// does not go by default_ccache_name. check says so, and what it advises helps.
+func TestKerberosTicketInTheSession(t *testing.T) {
+	const advised = "ccache=KEYRING:persistent:%u"
+	for name, c := range map[string]struct {
+		libdefaults, args string
+		behind            bool
+		cache             string // what the session has
+		found             bool   // klist finds it
+	}{
+		"a file":                     {"", "", false, "FILE:/tmp/krb5cc_", false},
+		"a file, behind our line":    {"", "", true, "FILE:/tmp/krb5cc_", false},
+		"a file, by another default": {"default_ccache_name = KEYRING:persistent:%{uid}", "", false, "FILE:/tmp/krb5cc_", false},
+		"as check advises":           {"default_ccache_name = KEYRING:persistent:%{uid}", advised, false, "KEYRING:persistent:", true},
+		"a file elsewhere":           {"", "ccache=FILE:/run/tickets/krb5cc_%u", false, "FILE:/run/tickets/krb5cc_", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			kit.Story(t, kit.OwnTmp, nil, func(h *host.Host) {
+				h.Need("pam_krb5.so", "krb5kdc", "kdb5_util", "kadmin.local", "klist")
+				h.AddUser("alice")
+				bob := h.AddUser("bob")
+				kit.KDC(h, "alice", c.libdefaults)
+				h.Mkdir("/run/tickets", 0o1777, 0, 0)
+				session := []string{closeFirst, "session optional pam_krb5.so " + c.args, kit.Session}
+				if c.behind {
+					session = []string{kit.Session, "session optional pam_krb5.so " + c.args}
+				}
+				h.PAM("su", append([]string{"auth required pam_krb5.so " + c.args, "account required pam_permit.so", "password required pam_deny.so"}, session...)...)
+				p := h.Command("su", "alice", "-c", "echo got=$KRB5CCNAME; klist >/dev/null 2>&1 && echo a ticket || echo none; echo done").As(bob).OnPty()
+				p.Expect("Password")
+				p.Send("secret\n")
+				p.Expect("got=" + c.cache)
+				p.Expect(map[bool]string{true: "a ticket", false: "none"}[c.found])
+				p.Wait()
+				said := h.Cmd("polyinst", "check", "--pam").String()
+				host.Equal(h, "check advises it", strings.Contains(said, advised), strings.Contains(c.cache, "/tmp/"))
+				left := strings.Contains(strings.Join(h.Names("/tmp"), " "), "krb5cc_")
+				host.Equal(h, "left in the public /tmp", left, c.behind)
+			})
+		})
+	}
 }
-`)
-	h.WriteFile("/etc/krb5kdc/kdc.conf", `[kdcdefaults]
-kdc_ports = 1088
-kdc_tcp_ports = 1088
-[realms]
-EXAMPLE.ORG = {
-	database_name = /var/lib/krb5kdc/principal
-	key_stash_file = /var/lib/krb5kdc/stash
-	supported_enctypes = aes256-cts-hmac-sha1-96:normal
+
+// pam_limits stands on either side of our line. A limit of address space that a worker
+// does not fit into belongs behind it: before it the session is refused.
+func TestPamLimits(t *testing.T) {
+	const limits = "session required pam_limits.so conf=/etc/limits"
+	for name, c := range map[string]struct {
+		limits string
+		stack  []string
+		want   string // the session's ulimit -n and -v; empty: it is refused
+	}{
+		"before our line":         {"alice hard nofile 300\n", []string{limits, kit.Session}, "300 unlimited"},
+		"behind our line":         {"alice hard nofile 300\n", []string{kit.Session, limits}, "300 unlimited"},
+		"narrow, before our line": {"alice hard as 300000\n", []string{limits, kit.Session}, ""},
+		"narrow, behind our line": {"alice hard as 300000\n", []string{kit.Session, limits}, "300000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			kit.Story(t, kit.OwnTmp, nil, func(h *host.Host) {
+				h.AddUser("alice")
+				h.Forks() // a ready worker has limits of its own
+				h.WriteFile("/etc/limits", c.limits)
+				h.PAM("su", host.Stack(c.stack...)...)
+				r := h.Cmd("su", "alice", "-c", "echo $(ulimit -Hn) $(ulimit -Hv); "+kit.WhichTmp)
+				if c.want == "" {
+					if r.Code == 0 {
+						t.Errorf("the session was opened:\n%s", r)
+					}
+					return
+				}
+				has, at, _ := strings.Cut(strings.TrimSpace(r.Stdout), "\n")
+				h.Match("the limits of the session", has+" ", c.want+" ")
+				kit.InInstance(h, "su", "alice", at)
+			})
+		})
+	}
 }
-`)
-	h.Sh(`mkdir -p /var/lib/krb5kdc
-kdb5_util create -s -P master
-kadmin.local -q 'addprinc -pw secret alice'
-krb5kdc -P /run/kdc.pid`)
+
+// A home that the login makes is there for our line if pam_mkhomedir stands before it.
+// Behind it a session with something in the home is refused, or has a home that is lost
+// with the session: check says so.
+func TestHomeMadeAtLogin(t *testing.T) {
+	for name, c := range map[string]struct{ config, behind string }{
+		"private /tmp":   {kit.OwnTmp, "works"},
+		"polydir inside": {strings.Replace(kit.OwnTmp, `"/tmp"`, `"$HOME/work"`, 1) + "create = { mode = \"0700\" }\n", "refused"},
+		"parent inside":  {strings.NewReplacer("/var/lib/polyinst/tmp/", "$HOME/.inst/").Replace(kit.OwnTmp) + "parent_in_unsafe_dir = true\n", "refused"},
+		"source inside":  {"[[polydir]]\npath = \"/mnt\"\nmethod = \"bind\"\nsource = \"$HOME/work\"\nexcept = [\"root\"]\n", "refused"},
+		"one's own home": {"[[polydir]]\npath = \"/home\"\nmethod = \"tmpfs\"\ntmpfs = { size = \"1M\", mode = \"0755\" }\nkeep = [\"$HOME\"]\nexcept = [\"root\"]\n", "lost"},
+	} {
+		for _, behind := range []bool{false, true} {
+			t.Run(name+map[bool]string{true: ", behind our line"}[behind], func(t *testing.T) {
+				t.Parallel()
+				kit.Story(t, c.config, nil, func(h *host.Host) {
+					h.AddUser("alice")
+					h.Sh("rmdir /home/alice; chown root:root /home; chmod 755 /home; rm -rf /etc/skel; mkdir -p /etc/skel/work; touch /etc/skel/welcome")
+					stack, want := []string{"session required pam_mkhomedir.so", kit.Session}, "works"
+					if behind {
+						stack[0], stack[1] = stack[1], stack[0]
+						want = c.behind
+					}
+					h.PAM("su", host.Stack(stack...)...)
+					told := strings.Contains(h.Cmd("polyinst", "check", "--pam").String(), "only later")
+					host.Equal(h, "check says it", told, want != "works")
+					const work = "ls ~/welcome && touch ~/by-alice"
+					if want == "refused" {
+						if r := h.Cmd("su", "alice", "-c", work); r.Code == 0 {
+							t.Error("the session was opened")
+						}
+						return
+					}
+					h.MustRun("su", "alice", "-c", work)
+					host.Equal(h, "her file is there the next time", h.Cmd("su", "alice", "-c", "ls ~/by-alice").Code == 0, want == "works")
+					host.Equal(h, "on the disk", h.Exists("/home/alice/by-alice"), want == "works")
+				})
+			})
+		}
+	}
 }
 
 // pam_tmpdir behind our line makes what TMPDIR names in the session's instance.

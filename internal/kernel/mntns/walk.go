@@ -61,11 +61,11 @@ func (n NS) neighbour(request uintptr) (NS, uint64, error) {
 
 // EachNamespace calls f with every mount namespace of this process's user
 // namespace and those below, whatever keeps it: a process, a descriptor or a bind
-// mount. It goes by ascending id, and a copy's id is greater than that of its
-// original: who looks for something that at every moment some namespace has, by
-// having copied it, misses nothing. An error of mountinfo.IsUntold where the kernel (before
-// 6.12) or a security module does not tell, this process lacks CAP_SYS_ADMIN, or, as
-// later kernels have it, is in a pid namespace below the first one.
+// mount. It goes by ascending id. Where a copy's id is greater than that of its original
+// (NumberedByProcessor), who looks for something that at every moment some namespace has,
+// by having copied it, misses nothing. An error of mountinfo.IsUntold where the kernel
+// (before 6.12) or a security module does not tell, this process lacks CAP_SYS_ADMIN, or,
+// as later kernels have it, is in a pid namespace below the first one.
 func EachNamespace(f func(Found) (more bool, err error)) error {
 	caps, err := OwnCapabilities()
 	if err != nil {
@@ -110,6 +110,10 @@ func EachNamespace(f func(Found) (more bool, err error)) error {
 		now, ever = next, id
 	}
 }
+
+// NumberedByProcessor reports whether each processor has numbers of its own for
+// namespaces, so that a later one may have a smaller id.
+func NumberedByProcessor() bool { return KernelAtLeast(6, 18) }
 
 // Ever is the namespace's own id, which is never used again; 0 where the kernel
 // (before 6.11) does not tell it.

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"os"
@@ -188,6 +189,81 @@ func TestUsesAgain(t *testing.T) {
 			t.Errorf("%s afterwards: %v", n, got)
 		}
 	}
+}
+
+// standOn is stand as root, in a namespace that this processor makes, and numbers. Each
+// line that is written to it lets the script go on.
+func standOn(t *testing.T, cpu int, script string) (ever uint64, in io.Writer, out *bufio.Reader) {
+	t.Helper()
+	cmd := exec.Command("taskset", "-c", fmt.Sprint(cpu), "unshare", "-m", "sh", "-ec", script)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.Stderr = os.Stderr
+	pipe, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = pipe.Close()
+		_ = cmd.Wait()
+	})
+	out = bufio.NewReader(said)
+	if line, err := out.ReadString('\n'); line != "ready\n" {
+		t.Fatalf("%s: %q %v", script, line, err)
+	}
+	ns, err := mntns.OpenTask(cmd.Process.Pid, cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Close()
+	return ns.Ever(), pipe, out
+}
+
+// Who makes a copy of their namespace on a processor whose numbers are smaller, and
+// ends the original, goes from before the walk to behind it, and is found all the same.
+func TestUsesBehindTheWalk(t *testing.T) {
+	dir := nstest.Dir(t)
+	nstest.Tree(t, dir, "d 777 0 x", "d 777 0 at")
+	if !told() {
+		t.Log("the kernel does not tell which namespaces there are")
+		return
+	}
+	const rest = "echo ready; read line || :"
+	for high := range runtime.NumCPU() {
+		marker, _, _ := standOn(t, high, rest)
+		for low := range runtime.NumCPU() {
+			if later, _, _ := standOn(t, low, rest); later > marker {
+				continue
+			}
+			_, in, out := standOn(t, high, fmt.Sprintf("mount --bind %[1]s/x %[1]s/at; echo ready; read line; exec taskset -c %[2]d unshare -m sh -c 'echo gone; read line'", dir, low))
+			gone := false
+			u := Uses{Skip: func(ever uint64, number mntns.ID) bool {
+				if ever == marker && !gone {
+					_, _ = io.WriteString(in, "\n")
+					if _, err := out.ReadString('\n'); err != nil {
+						t.Error(err)
+					}
+					gone = true
+				}
+				return false
+			}}
+			u.Want(place(t, dir+"/x"))
+			if err := u.Look(); err != nil {
+				t.Fatal(err)
+			}
+			if got := u.Of(place(t, dir+"/x"), 0, false); got != InUse || !gone {
+				t.Errorf("%v, gone %v", got, gone)
+			}
+			return
+		}
+	}
+	t.Log("a later namespace has a greater number on each processor: before Linux 6.18, or one processor")
 }
 
 // The same where the machine cannot be asked which namespaces there are: in a pid

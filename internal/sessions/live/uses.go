@@ -127,18 +127,53 @@ func (u *Uses) look(after uint64) error {
 			return err
 		}
 	}
-	err := mntns.EachNamespace(func(n mntns.Found) (bool, error) {
-		u.asked = true
-		if u.passes(n.Ever, n.ID, after) {
-			ours, uid, known := n.Owner()
-			u.ask(n.Ever, n.ID, after, ours, uid, known)
-		}
-		return !u.tired(), nil
-	})
-	if u.asked || !mountinfo.IsUntold(err) {
+	if err := u.walks(after); u.asked || !mountinfo.IsUntold(err) {
 		return err
 	}
 	return u.lookByTasks(after)
+}
+
+// How often who looks walks through the namespaces at most.
+const (
+	walksAtMost  = 8
+	walksInHaste = 4
+)
+
+// walks asks the namespaces. From Linux 6.18 on each processor numbers them for itself:
+// a copy may have a smaller id than its original, and be behind the walk when the
+// original ends before it. Such a copy has newer mounts than the walk, and the next walk
+// asks it. A walk during which nothing was mounted at all has missed nothing; of more
+// walks than the bound each would have to be missed.
+func (u *Uses) walks(after uint64) error {
+	most := 1
+	if mntns.NumberedByProcessor() {
+		if most = walksAtMost; u.Hasty {
+			most = walksInHaste
+		}
+	}
+	begun := uint64(0)
+	if most > 1 {
+		begun = mntns.NewestMount()
+	}
+	for now := begun; ; most-- {
+		u.visited = 0
+		err := mntns.EachNamespace(func(n mntns.Found) (bool, error) {
+			u.asked = true
+			if u.passes(n.Ever, n.ID, after) {
+				ours, uid, known := n.Owner()
+				u.ask(n.Ever, n.ID, after, ours, uid, known)
+			}
+			return !u.tired(), nil
+		})
+		if err != nil || most == 1 || u.tired() {
+			return err
+		}
+		before := now
+		if now = mntns.NewestMount(); now != 0 && now == before+1 {
+			return nil
+		}
+		after = max(after, begun)
+	}
 }
 
 // told reports whether the kernel tells which namespaces there are.

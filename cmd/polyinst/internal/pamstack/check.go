@@ -49,6 +49,7 @@ type Machine struct {
 	Units map[string]Unit
 	// Daemons are the configurations of programs, by their services.
 	Daemons  map[string][]File
+	Portal   bool // xdg-document-portal is installed
 	Confined bool // root has no CAP_SYS_RESOURCE: it cannot raise hard limits
 	// Load says why libpam cannot load a module by the name that a line gives it;
 	// empty: it can. Nil: nobody has looked.
@@ -75,6 +76,7 @@ func Check(m Machine) []Finding {
 	without = slices.DeleteFunc(without, k.named(with))
 	k.lacking(with, without)
 	k.kerberos(m.Krb5)
+	k.manager()
 	sort.SliceStable(k.found, func(i, j int) bool {
 		a, b := k.found[i].Pos, k.found[j].Pos
 		if a.File != b.File {
@@ -184,6 +186,16 @@ func (k *checker) byContext(service string) bool {
 
 func (k *checker) usesHome(service string) bool {
 	return slices.ContainsFunc(k.rules(service), func(p *config.Polydir) bool {
-		return p.Path.Uses("HOME") || p.Prefix.Uses("HOME")
+		return p.Path.Uses("HOME") || p.Prefix.Uses("HOME") || p.Source.Uses("HOME")
 	})
+}
+
+// keepsHome is a polydir that covers the place of homes and shows the user's own.
+func (k *checker) keepsHome(service string) *config.Polydir {
+	for _, p := range k.rules(service) {
+		if p.Path == "/home" && p.KeepsOwn() || slices.ContainsFunc(p.Keep, func(name string) bool { return config.Template(name).Uses("HOME") }) {
+			return p
+		}
+	}
+	return nil
 }

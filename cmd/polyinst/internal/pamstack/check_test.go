@@ -65,6 +65,8 @@ func TestGolden(t *testing.T) {
 					m.Krb5 = append(m.Krb5, File{"/etc/krb5.conf", data})
 				case "limits.conf":
 					m.Limits = append(m.Limits, File{"/etc/security/limits.conf", data})
+				case "portal":
+					m.Portal = true
 				case "units":
 					m.Units = map[string]Unit{}
 					for unit, text := range pairs(parts[name]) {

@@ -7,36 +7,83 @@ import (
 // kerberos remarks on credential caches that are files below a polydir: what
 // authentication writes to the public directory, the session does not see.
 func (k *checker) kerberos(krb5 []File) {
-	if k.Config == nil || len(krb5) == 0 || !k.makesCaches() {
+	if k.Config == nil || len(krb5) == 0 {
 		return
 	}
-	name, pos := "FILE:/tmp/krb5cc_%{uid}", Pos{File: krb5[0].Path}
-	section := ""
-	for _, f := range krb5 {
-		for i, text := range strings.Split(string(f.Data), "\n") {
-			text = strings.TrimSpace(text)
-			if strings.HasPrefix(text, "[") {
-				section = text
+	for _, service := range Services(k.Stacks) {
+		k.pamKrb5(service, krb5)
+	}
+	name, pos, ok := krb5Value(krb5, "[libdefaults]", "default_ccache_name")
+	if !ok {
+		name, pos = "FILE:/tmp/krb5cc_%{uid}", Pos{File: krb5[0].Path}
+	}
+	if polydir := k.covers(name); polydir != "" && k.makesCaches() {
+		k.add(pos, Note, "", "Kerberos caches are %s in the public %s, made before the session opens, which then does not find them: default_ccache_name = KEYRING:persistent:%%{uid} or KCM:", name, polydir)
+	}
+}
+
+// pamKrb5 remarks on libpam-krb5, which Debian has: it goes by arguments of its own.
+func (k *checker) pamKrb5(service string, krb5 []File) {
+	for _, e := range k.Stacks.Stack(service, "auth", func(Pos, string) {}) {
+		if e.Name() != "pam_krb5.so" {
+			continue
+		}
+		set := func(key string) string {
+			for _, a := range e.Args {
+				if name, value, ok := strings.Cut(a, "="); ok && name == key {
+					return value
+				}
 			}
-			key, value, ok := strings.Cut(text, "=")
-			if ok && section == "[libdefaults]" && strings.TrimSpace(key) == "default_ccache_name" {
-				name, pos = strings.TrimSpace(value), Pos{f.Path, i + 1}
-			}
+			value, _, _ := krb5Value(krb5, "[appdefaults]", key)
+			return value
+		}
+		name := set("ccache")
+		if dir := set("ccache_dir"); name == "" && dir != "" {
+			name = "FILE:" + strings.TrimPrefix(dir, "FILE:") + "/krb5cc_%u_XXXXXX"
+		}
+		if name == "" {
+			name = "FILE:/tmp/krb5cc_%u_XXXXXX"
+		}
+		if polydir := k.covers(name); polydir != "" {
+			k.add(e.Pos, Note, "", "Debian's pam_krb5.so does not go by default_ccache_name: it writes tickets to %s in the public %s before the session opens, which then does not find them: ccache=KEYRING:persistent:%%u on its auth and session lines", name, polydir)
 		}
 	}
+}
+
+// covers is the polydir in which a cache would be a file; empty: it is none there.
+func (k *checker) covers(name string) string {
 	kind, path, ok := strings.Cut(name, ":")
 	if !ok {
 		kind, path = "FILE", name
 	}
 	if kind != "FILE" && kind != "DIR" {
-		return
+		return ""
 	}
 	for _, p := range k.Config.Polydirs {
 		if strings.HasPrefix(path, string(p.Path)+"/") {
-			k.add(pos, Note, "", "Kerberos caches are %s in the public %s, made before the session opens, which then does not find them: default_ccache_name = KEYRING:persistent:%%{uid} or KCM:", name, p.Path)
-			return
+			return string(p.Path)
 		}
 	}
+	return ""
+}
+
+// krb5Value is what a key has in a section of krb5.conf(5), at any depth of it, and
+// where.
+func krb5Value(files []File, section, key string) (value string, pos Pos, found bool) {
+	in := ""
+	for _, f := range files {
+		for i, text := range strings.Split(string(f.Data), "\n") {
+			text = strings.TrimSpace(text)
+			if strings.HasPrefix(text, "[") {
+				in = text
+			}
+			k, v, ok := strings.Cut(text, "=")
+			if ok && in == section && strings.TrimSpace(k) == key {
+				value, pos, found = strings.TrimSpace(v), Pos{f.Path, i + 1}, true
+			}
+		}
+	}
+	return value, pos, found
 }
 
 // makesCaches reports whether a stack with our line may write a cache.

@@ -31,7 +31,14 @@ func (k *checker) order(service string, stack []Entry, own int) {
 		return e.Name() == "pam_mkhomedir.so" || e.Name() == "pam_oddjob_mkhomedir.so"
 	})
 	if home > own && k.usesHome(service) {
-		k.add(us.Pos, Error, service, "service %q: a polydir or its instances lie in $HOME, which %s makes only later: %s", service, stack[home].Name(), behind(us, stack[home]))
+		k.add(us.Pos, Error, service, "service %q: a polydir, its source or its instances lie in $HOME, which %s makes only later: %s", service, stack[home].Name(), behind(us, stack[home]))
+	}
+	if p := k.keepsHome(service); home > own && p != nil {
+		lost := "in the session's own view, so that it is lost with the session"
+		if stack[home].Name() == "pam_oddjob_mkhomedir.so" { // a daemon makes it, in the view of process 1
+			lost = "so that this session has none"
+		}
+		k.add(us.Pos, Error, service, "service %q: polydir %q shows $HOME by keep, and %s makes it only later, %s: %s", service, p.Path, stack[home].Name(), lost, behind(us, stack[home]))
 	}
 	limits := at(func(e Entry) bool { return e.Name() == "pam_limits.so" })
 	if pos, item, ok := k.narrow(); ok && limits >= 0 && limits < own {
