@@ -25,6 +25,7 @@ test-packages: build/tools/suite packages ## install, use and remove the package
 
 .PHONY: test-cross
 test-cross: build build/tools/nfpm ## the arm64 module: it loads in qemu-user, and has a session in a virtual machine
+	@dist/deps cross arm64
 	@dist/packages/cross build arm64
 	@VERSION='$(VERSION)' dist/packages/package arm64 build/arm64/src
 	@dist/packages/cross test arm64
