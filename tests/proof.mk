@@ -24,8 +24,9 @@ folders = $(shell grep -lwE '^func ($(call either,$(1)))' tests/*/*_test.go | se
 long = $(GO) test -count=1 -v -timeout 12h -p 1 $(call folders,$(1)) -run '^($(call either,$(1)))$$'
 
 .PHONY: attacks
-attacks: build-to-test ## users who attack while sessions open, ATTACKS=1000 of each kind, every POINTS=1st call stopped (as root)
-	POLYINST_TEST_ATTACKS=$(ATTACKS) POLYINST_TEST_POINTS=$(POINTS) $(call long,TestAttackers TestHostileHosts TestStoppedAtEveryPoint TestReadyKilledAtEveryCall)
+attacks: build-to-test ## users who attack while sessions open, ATTACKS=1000 of each kind, every POINTS=1st call stopped, killed and failed (FAULTS=all: with each error) (as root)
+	POLYINST_TEST_ATTACKS=$(ATTACKS) POLYINST_TEST_POINTS=$(POINTS) POLYINST_TEST_FAULTS=$(FAULTS) \
+	$(call long,TestAttackers TestHostileHosts TestStoppedAtEveryPoint TestReadyKilledAtEveryCall TestReadyFailsAtEveryCall)
 
 .PHONY: seeds
 seeds: build-to-test ## SEEDS=200 generated configurations of pam_namespace: converted, do they give the same? (as root)

@@ -60,6 +60,10 @@ func StillRunning(names ...string) []string {
 	return left
 }
 
+// AtEveryCall is how long a story may take that does something at each system call of
+// a worker, in its long form.
+const AtEveryCall = 3 * time.Hour
+
 // Setting is a setting of the make target.
 func Setting(name string, short int) int {
 	if n, err := strconv.Atoi(os.Getenv("POLYINST_TEST_" + name)); err == nil {

@@ -23,6 +23,12 @@ import (
 // their own in sessions by su.
 func ready(t *testing.T, story func(*host.Host, *host.Ready), lines ...string) {
 	t.Helper()
+	readyWithin(t, host.Limit, story, lines...)
+}
+
+// readyWithin is for a story that may take longer, in its long form.
+func readyWithin(t *testing.T, limit time.Duration, story func(*host.Host, *host.Ready), lines ...string) {
+	t.Helper()
 	host.Run(t, func(h *host.Host) {
 		h.Install()
 		h.Forks() // where all stories have workers: this one's are its own
@@ -35,7 +41,7 @@ func ready(t *testing.T, story func(*host.Host, *host.Ready), lines ...string) {
 		h.AddUser("alice")
 		h.AddUser("bob")
 		story(h, h.Serve("--workers", "1"))
-	})
+	}, host.Within(limit))
 }
 
 // servedBy opens a session by su, or by this command that ends in su, looks that it
@@ -736,7 +742,7 @@ func TestReadyKilledInALoop(t *testing.T) {
 // calls while it serves costs nobody their view: the host forks, or says why not, and
 // the next session is right.
 func TestReadyKilledAtEveryCall(t *testing.T) {
-	ready(t, func(h *host.Host, serve *host.Ready) {
+	readyWithin(t, kit.AtEveryCall, func(h *host.Host, serve *host.Ready) {
 		h.Need("strace")
 		h.Config("[namespace]\ntimeout = \"2s\"\n" + kit.OwnTmp)
 		servedBy(h, "alice")
