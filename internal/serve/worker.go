@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync/atomic"
 
+	"pam_polyinst/internal/kernel/lsm"
 	"pam_polyinst/internal/kernel/mountfd"
 	"pam_polyinst/internal/kernel/peer"
 	"pam_polyinst/internal/kernel/self"
@@ -95,7 +96,7 @@ func begin() (*worker, error) {
 	}
 	// once through what each session goes through: the first host finds it warm, and
 	// what a directory service keeps open is there when it is noted
-	_, _ = promise.Ask(promise.Question{User: "root", Service: "polyinst", Context: observe.CurrentContext})
+	_, _ = promise.Ask(promise.Question{User: "root", Service: "polyinst", Host: lsm.Own(), Context: observe.CurrentContext})
 	_, _ = observe.Machine(false) // random numbers are the first thing for which Go has a timer, and its descriptors
 	if w.own, err = peer.NewOwn(); err != nil {
 		return nil, err

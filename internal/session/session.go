@@ -13,6 +13,7 @@ import (
 	"pam_polyinst/internal/instance"
 	"pam_polyinst/internal/kernel/audit"
 	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/lsm"
 	"pam_polyinst/internal/kernel/mntns"
 	"pam_polyinst/internal/kernel/nss"
 	"pam_polyinst/internal/kernel/wire"
@@ -136,7 +137,7 @@ func (c *call) close() {
 
 // promised finds out what the session is promised.
 func (c *call) promised() (r *plan.Refusal) {
-	c.Promise, r = promise.Ask(promise.Question{User: c.req.User, Service: c.req.Service, Args: c.req.Args, HostUID: c.req.HostUID,
+	c.Promise, r = promise.Ask(promise.Question{User: c.req.User, Service: c.req.Service, Args: c.req.Args, HostUID: c.req.HostUID, Host: c.of.Thread(),
 		Context: observe.ExecContext, Configured: c.configured})
 	if c.Selected {
 		c.warn()
@@ -170,7 +171,7 @@ func (c *call) configured(p *promise.Promise) {
 // view of process 1, if the host is in it: any other may be one that a user chose.
 func (c *call) refuse(r *plan.Refusal) {
 	if denied(r) {
-		if hint := observe.DeniedHint(); hint != "" {
+		if hint := observe.DeniedHint(lsm.Own()); hint != "" {
 			r.Reason += "; " + hint
 		}
 	}

@@ -1108,6 +1108,16 @@ var weakenings = []weakening{
 		tests: "TestReadyOfAnotherBuild|TestReadyLies",
 	},
 	{
+		name: "ready: what a profile gives the session is the host's", holds: "I-20", file: "internal/observe/security.go",
+		check: "profile, active, err := host.AppArmor()", instead: "profile, active, err := lsm.Own().AppArmor()",
+		pkg: "internal/observe", tests: "TestSecurityIsTheHosts",
+	},
+	{
+		name: "ready: the session's context is the host's", holds: "I-20", file: "internal/observe/security.go",
+		check: "sec.Session, err = selinuxfs.Exec(host)", instead: "sec.Session, err = selinuxfs.Exec(lsm.Own())",
+		pkg: "internal/observe", tests: "TestSecurityIsTheHosts",
+	},
+	{
 		name: "ready: the host's namespaces are the worker's", holds: "I-20", file: "internal/kernel/peer/judge.go",
 		check: "if theirs != own[kind] {", instead: "if false {",
 		tests: "TestReadyRejects",

@@ -8,6 +8,7 @@ import (
 
 	"pam_polyinst/internal/kernel/audit"
 	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/lsm"
 	"pam_polyinst/internal/kernel/mntns"
 	"pam_polyinst/internal/kernel/mountfd"
 	"pam_polyinst/internal/kernel/procfs"
@@ -47,6 +48,9 @@ func (h *Host) BackFD() int { return h.back }
 
 // Capabilities implements session.AboutHost.
 func (h *Host) Capabilities() (mntns.Capabilities, error) { return h.caps, nil }
+
+// Thread implements session.AboutHost. Judge has opened it, and found it alive then.
+func (h *Host) Thread() lsm.Thread { return lsm.Of(h.proc) }
 
 // Exe implements session.AboutHost.
 func (h *Host) Exe() string { return h.exe }

@@ -144,10 +144,10 @@ func TestJudgeLabels(t *testing.T) {
 		"none":                           {nil, ""},
 		"AppArmor, unconfined":           {map[string]string{current: "unconfined\n", exec: ""}, ""},
 		"AppArmor, and no exec file":     {map[string]string{current: "unconfined\n"}, ""},
-		"AppArmor, a profile":            {map[string]string{current: "sshd (enforce)\n", exec: ""}, `AppArmor: the host is "sshd (enforce)", and "" after its next execve`},
-		"AppArmor, one in complain mode": {map[string]string{current: "sshd (complain)\n", exec: ""}, `AppArmor: the host is "sshd (complain)", and "" after its next execve`},
+		"AppArmor, a profile":            {map[string]string{current: "sshd (enforce)\n", exec: ""}, `AppArmor: the host is "sshd", and "" after its next execve`},
+		"AppArmor, one in complain mode": {map[string]string{current: "sshd (complain)\n", exec: ""}, `AppArmor: the host is "sshd", and "" after its next execve`},
 		"AppArmor, one that comes":       {map[string]string{current: "unconfined\n", exec: "user\n"}, `AppArmor: the host is "unconfined", and "user" after its next execve`},
-		"Smack":                          {map[string]string{smack: "_\x00"}, "the security module Smack is active"},
+		"Smack":                          {map[string]string{smack: "_\x00"}, `Smack is active: the host has the label "_"`},
 		"SELinux":                        {map[string]string{selinux: "system_u:system_r:sshd_t:s0\x00"}, `the host has the context "system_u:system_r:sshd_t:s0"`},
 	} {
 		if got := said(host(t, 7, c.files).judgeLabels()); got != c.want {

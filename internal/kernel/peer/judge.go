@@ -10,6 +10,7 @@ import (
 
 	"pam_polyinst/internal/kernel/audit"
 	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/lsm"
 	"pam_polyinst/internal/kernel/mntns"
 	"pam_polyinst/internal/kernel/procfs"
 )
@@ -144,34 +145,30 @@ func (h *Host) judgeNamespaces(own map[string]string) error {
 // every host is rejected. Under AppArmor the host must be unconfined, as this process
 // is, and must have asked for no profile for its next execve.
 func (h *Host) judgeLabels() error {
-	if smack, err := h.attribute("smack/current"); err != nil || smack != "" {
-		return errors.Join(errors.New("the security module Smack is active"), err)
+	t := h.Thread()
+	if smack, active, err := t.Smack(); err != nil || active {
+		return errors.Join(fmt.Errorf("Smack is active: the host has the label %q", smack), err)
 	}
-	current, err := h.attribute("apparmor/current")
+	profile, active, err := t.AppArmor()
 	if err != nil {
 		return err
 	}
-	if current == "" { // AppArmor is not active: then it may be SELinux's
-		label, err := h.attribute("current")
-		if err != nil || label != "" {
-			return errors.Join(fmt.Errorf("the host has the context %q", label), err)
-		}
-		return nil
+	if active {
+		return judgeProfile(t, profile)
 	}
-	exec, err := h.attribute("apparmor/exec")
-	if err != nil || exec != "" || current != "unconfined" {
-		return errors.Join(fmt.Errorf("AppArmor: the host is %q, and %q after its next execve", current, exec), err)
+	if label, _, err := t.Attribute("current"); err != nil || label != "" { // SELinux's
+		return errors.Join(fmt.Errorf("the host has the context %q", label), err)
 	}
 	return nil
 }
 
-// attribute is empty where no module answers.
-func (h *Host) attribute(name string) (string, error) {
-	text, err := h.read("attr/" + name)
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) {
-		return "", nil
+// judgeProfile wants an unconfined host, which has asked for no profile.
+func judgeProfile(t lsm.Thread, own lsm.Profile) error {
+	next, _, err := t.AppArmorExec()
+	if err != nil || next != (lsm.Profile{}) || own.Name != "unconfined" {
+		return errors.Join(fmt.Errorf("AppArmor: the host is %q, and %q after its next execve", own.Name, next.Name), err)
 	}
-	return strings.TrimRight(text, "\x00\n"), err
+	return nil
 }
 
 // place opens the host's mount namespace, root and working directory. No

@@ -98,10 +98,10 @@ func unlabelled() error {
 	if selinuxfs.Active() {
 		return errors.New("here SELinux is active: each login program forks its worker, in its own domain")
 	}
-	if label, active, err := lsm.Smack(); active || err != nil {
+	if label, active, err := lsm.Own().Smack(); active || err != nil {
 		return errors.Join(fmt.Errorf("here Smack is active (%q): each login program forks its worker, with its own label", label), err)
 	}
-	if profile, active, err := lsm.AppArmor(); err != nil || active && profile.Confined() {
+	if profile, active, err := lsm.Own().AppArmor(); err != nil || active && profile.Confined() {
 		return errors.Join(fmt.Errorf("this process is confined by AppArmor, by the profile %q", profile.Name), err)
 	}
 	return nil

@@ -1,7 +1,7 @@
 // Package selinuxfs asks the loaded SELinux policy: one write and one read on
 // the files of /sys/fs/selinux (the kernel's Documentation and
-// security/selinux/selinuxfs.c), and the attributes of this thread in
-// /proc/thread-self/attr (proc_pid_attr(5)).
+// security/selinux/selinuxfs.c), and for the attributes of a thread
+// (proc_pid_attr(5)).
 //
 // It is one of the kernel packages, which alone make system calls. Attributes
 // belong to threads: the caller must be locked to its own, as a call from C is.
@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"pam_polyinst/internal/kernel/lsm"
 )
 
 const (
@@ -34,7 +36,7 @@ func Active() bool {
 	if err := unix.Statfs(mount, &st); err != nil || uint32(st.Type) != magic {
 		return false
 	}
-	current, err := Current()
+	current, err := Current(lsm.Own())
 	return err == nil && current != "kernel"
 }
 
@@ -60,13 +62,21 @@ func Boolean(name string) (on, known bool) {
 	return strings.HasPrefix(v, "1"), true
 }
 
-// Current is the context of this process.
-func Current() (string, error) { return read("/proc/thread-self/attr/current") }
+// Current is a thread's context.
+func Current(of lsm.Thread) (string, error) { return attribute(of, "current") }
 
-// Exec is the context that this process will have after its next execve(2), as
+// Exec is the context that a thread will have after its next execve(2), as
 // pam_selinux sets it for the session; empty where none is set. A forked child
 // has that of its parent.
-func Exec() (string, error) { return read("/proc/thread-self/attr/exec") }
+func Exec(of lsm.Thread) (string, error) { return attribute(of, "exec") }
+
+func attribute(of lsm.Thread, name string) (string, error) {
+	text, there, err := of.Attribute(name)
+	if err == nil && !there {
+		err = fmt.Errorf("read attr/%s: %w", name, unix.EINVAL)
+	}
+	return text, err
+}
 
 // SetFSCreate sets the context that files made by this thread get, until it is
 // set to the empty string again: setfscreatecon(3).
@@ -96,14 +106,14 @@ func Member(process, directory string) (string, error) {
 	return ask("member", process+" "+directory+" "+class)
 }
 
-// Denies reports whether the policy denies this thread a permission on itself and
-// carries that out, so that it need not be tried, which the audit log would note. False
+// Denies reports whether the policy denies this thread, which acts, a permission on itself
+// and carries that out, so that it need not be tried, which the audit log would note. False
 // where that is not known: security_compute_av(3).
 func Denies(class, permission string) bool {
 	if !Active() || !Enforcing() {
 		return false
 	}
-	own, err := Current()
+	own, err := Current(lsm.Own())
 	if err != nil {
 		return false
 	}
