@@ -48,11 +48,13 @@ func (h *host) Report(r wire.Report) error {
 // stand is a host's by which a test knows it.
 type stand struct {
 	Inherited
-	caps mntns.Capabilities
-	err  error
+	caps    mntns.Capabilities
+	err     error
+	scripts error
 }
 
 func (s stand) Capabilities() (mntns.Capabilities, error) { return s.caps, s.err }
+func (s stand) Scripts() error                            { return s.scripts }
 
 // of is a call of alice's by su, before anything is known.
 func of(req wire.Request) (*call, *host) {
@@ -86,6 +88,30 @@ func TestRefuse(t *testing.T) {
 	wants(t, "no such account", h, "tell "+tellRefused, "report - 10 3 "+text)
 	if h.audits != 1 {
 		t.Errorf("%d audit records", h.audits)
+	}
+}
+
+// A worker that may run no script leaves a session with one to another worker: it says
+// why, and reports nothing.
+func TestDeclines(t *testing.T) {
+	for what, c := range map[string]struct {
+		step    plan.Step
+		scripts error
+		want    []string
+	}{
+		"no script":             {plan.Step{}, errors.New("they are another's"), nil},
+		"a script":              {plan.Step{Init: &plan.Init{}}, nil, nil},
+		"a script of another's": {plan.Step{Init: &plan.Init{}}, errors.New("they are another's"), []string{"why they are another's"}},
+	} {
+		call, h := of(wire.Request{})
+		call.of = stand{scripts: c.scripts}
+		if r := call.declines(c.step); r != nil {
+			call.refuse(r)
+		}
+		wants(t, what, h, c.want...)
+		if h.audits != 0 {
+			t.Errorf("%s: %d audit records", what, h.audits)
+		}
 	}
 }
 

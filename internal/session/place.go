@@ -24,6 +24,9 @@ type AboutHost interface {
 	Capabilities() (mntns.Capabilities, error)
 	// Thread is the host's: security modules are asked of it what the session gets.
 	Thread() lsm.Thread
+	// Scripts says why this worker runs no script of a session: what one may do, and how
+	// what it makes is labelled, could go by who runs it. nil: it does not.
+	Scripts() error
 	// Exe is the path of the host program.
 	Exe() string
 	// Login says in whose name the kernel's audit log has the host, where it does
@@ -45,6 +48,9 @@ func (Inherited) Capabilities() (mntns.Capabilities, error) { return mntns.OwnCa
 
 // Thread implements AboutHost: a fork has its parent's attributes.
 func (Inherited) Thread() lsm.Thread { return lsm.Own() }
+
+// Scripts implements AboutHost.
+func (Inherited) Scripts() error { return nil }
 
 // Exe implements AboutHost.
 func (Inherited) Exe() string { return audit.OwnExe() }

@@ -68,6 +68,8 @@ type call struct {
 	view string       // scope "user": what the sessions that share have in common
 
 	until time.Time // when the host gives up
+
+	declined error // why another worker, which the host forks, is to open this session
 }
 
 func newCall(req wire.Request, host Host, of AboutHost) *call {
@@ -167,9 +169,25 @@ func (c *call) configured(p *promise.Promise) {
 	}
 }
 
+// declines gives up a session with a script that this worker may not run, as if it had
+// ended.
+func (c *call) declines(step plan.Step) *plan.Refusal {
+	if step.Init == nil {
+		return nil
+	}
+	if c.declined = c.of.Scripts(); c.declined == nil {
+		return nil
+	}
+	return hostFault(c.declined)
+}
+
 // refuse answers with a refusal, or admits a user of the rescue group to the
 // view of process 1, if the host is in it: any other may be one that a user chose.
 func (c *call) refuse(r *plan.Refusal) {
+	if c.declined != nil {
+		c.host.Why(c.declined.Error()) // and no report
+		return
+	}
 	if denied(r) {
 		if hint := observe.DeniedHint(lsm.Own()); hint != "" {
 			r.Reason += "; " + hint

@@ -1118,6 +1118,11 @@ var weakenings = []weakening{
 		pkg: "internal/observe", tests: "TestSecurityIsTheHosts",
 	},
 	{
+		name: "ready: a script whose runner matters is a forked worker's", holds: "I-20", file: "internal/session/session.go",
+		check: "if c.declined = c.of.Scripts(); c.declined == nil {", instead: "if true {",
+		pkg: "internal/session", tests: "TestDeclines",
+	},
+	{
 		name: "ready: the host's namespaces are the worker's", holds: "I-20", file: "internal/kernel/peer/judge.go",
 		check: "if theirs != own[kind] {", instead: "if false {",
 		tests: "TestReadyRejects",

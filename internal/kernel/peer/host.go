@@ -25,12 +25,14 @@ type Host struct {
 	proc  int // /proc/PID/task/TID of the thread that asks, by O_PATH
 	back  int // the descriptor that came with the question
 
-	caps  mntns.Capabilities
-	exe   string
-	login audit.Login
-	ns    mntns.NS
-	root  dirfd.Dir
-	cwd   dirfd.Dir
+	caps mntns.Capabilities
+	exe  string
+	// why no script is run for it
+	scripts error
+	login   audit.Login
+	ns      mntns.NS
+	root    dirfd.Dir
+	cwd     dirfd.Dir
 }
 
 // FD is the socket's descriptor.
@@ -51,6 +53,9 @@ func (h *Host) Capabilities() (mntns.Capabilities, error) { return h.caps, nil }
 
 // Thread implements session.AboutHost. Judge has opened it, and found it alive then.
 func (h *Host) Thread() lsm.Thread { return lsm.Of(h.proc) }
+
+// Scripts implements session.AboutHost.
+func (h *Host) Scripts() error { return h.scripts }
 
 // Exe implements session.AboutHost.
 func (h *Host) Exe() string { return h.exe }
