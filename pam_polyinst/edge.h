@@ -98,6 +98,7 @@ int polyinstRetake(void);
 /* view.c */
 const char *item(const struct call *call, int which);
 bool user_started(const struct call *call);
+bool awaits_profile(void);
 struct kept *kept(const struct call *call, bool make);
 void leave_place(struct place *p);
 int join(const struct call *call, const struct answer *a);

@@ -435,7 +435,7 @@ func TestSecurityIsTheHosts(t *testing.T) {
 		hint  string
 	}{
 		"AppArmor":                  {map[string]string{"attr/apparmor/current": "web (enforce)\n"}, ExecContext, plan.Security{Module: plan.AppArmor, Enforcing: true, Session: "web"}, `the profile "web"`},
-		"AppArmor, its next execve": {map[string]string{"attr/apparmor/current": "web (enforce)\n", "attr/apparmor/exec": "user (complain)\n"}, ExecContext, plan.Security{Module: plan.AppArmor, Session: "user"}, `the profile "web"`},
+		"AppArmor, our next execve": {map[string]string{"attr/apparmor/current": "web (enforce)\n", "attr/apparmor/exec": "user (complain)\n"}, ExecContext, plan.Security{Module: plan.AppArmor, Enforcing: true, Session: "web"}, `the profile "web"`},
 		"AppArmor, its own":         {map[string]string{"attr/apparmor/current": "web (enforce)\n", "attr/apparmor/exec": "user (complain)\n"}, CurrentContext, plan.Security{Module: plan.AppArmor, Enforcing: true, Session: "web"}, `the profile "web"`},
 		"Smack":                     {map[string]string{"attr/smack/current": "Secret"}, ExecContext, plan.Security{Module: plan.Smack, Enforcing: true, Session: "Secret"}, `the label "Secret"`},
 		"none":                      {map[string]string{"status": ""}, ExecContext, plan.Security{}, ""},

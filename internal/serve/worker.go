@@ -153,7 +153,7 @@ func (w *worker) converse(h *peer.Host, later *[]func()) (entered bool, ended er
 	}
 	request, err := wire.ParseRequest(raw)
 	if err == nil {
-		err = h.Judge(peer.Claim{PID: request.HostPID, TID: request.HostThread, RealUID: request.HostUID, NS: request.HostNS}, w.own)
+		err = h.Judge(peer.Claim{PID: request.HostPID, TID: request.HostThread, RealUID: request.HostUID, NS: request.HostNS, Exec: request.Exec}, w.own)
 	}
 	if err == nil && request.InPlace {
 		err = errors.New("the host has unshared itself")

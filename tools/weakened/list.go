@@ -1128,6 +1128,46 @@ var weakenings = []weakening{
 		tests: "TestReadyRejects",
 	},
 	{
+		name: "ready: a profile's rules permit that its program is served", holds: "I-20", file: "internal/kernel/peer/judge.go",
+		check: "if missing != \"\" {", instead: "if missing != \"\" && false {",
+		pkg: "internal/kernel/peer", tests: "TestJudgeLabels",
+	},
+	{
+		name: "ready: what AppArmor denies is not permitted", holds: "I-20", file: "internal/kernel/lsm/apparmor.go",
+		check: "return allowed &^ denied, nil", instead: "return allowed, nil",
+		pkg: "internal/kernel/lsm", tests: "TestParseAnswer",
+	},
+	{
+		name: "ready: a profile that waits is the host's to say", holds: "I-20", file: "internal/kernel/lsm/apparmor.go",
+		check: "if t != Own() {", instead: "if false {",
+		pkg: "internal/kernel/lsm", tests: "TestAppArmorExecIsTheReaders",
+	},
+	{
+		name: "ready: no profile waits for the host's next execve", holds: "I-20", file: "internal/kernel/peer/judge.go",
+		check: "case claim.Exec:", instead: "case false:",
+		pkg: "internal/kernel/peer", tests: "TestJudgeLabels",
+	},
+	{
+		name: "ready: a profile has one name for host and worker", holds: "I-20", file: "internal/kernel/peer/judge.go",
+		check: "case profile.Elsewhere():", instead: "case false:",
+		pkg: "internal/kernel/peer", tests: "TestJudgeLabels",
+	},
+	{
+		name: "ready: init scripts of confined programs are theirs", holds: "I-20", file: "internal/kernel/peer/judge.go",
+		check: "h.scripts = fmt.Errorf(\"AppArmor:", instead: "_ = fmt.Errorf(\"AppArmor:",
+		pkg: "internal/kernel/peer", tests: "TestJudgeLabels",
+	},
+	{
+		name: "ready: what a profile takes of the capabilities", holds: "I-20", file: "internal/kernel/peer/judge.go",
+		check: "h.caps, err = mntns.CapabilitiesOfTask(claim.TID)", instead: "_ = mntns.CapabilitiesOfTask",
+		pkg: "internal/kernel/peer", tests: "TestJudgeLabels",
+	},
+	{
+		name: "ready: under Smack for its own label", holds: "I-20", file: "internal/kernel/peer/judge.go",
+		check: "|| smack != own.smack {", instead: "{",
+		pkg: "internal/kernel/peer", tests: "TestJudgeLabels",
+	},
+	{
 		name: "ready: the host may do what the worker may", holds: "I-20", file: "internal/kernel/peer/judge.go",
 		check: "missing != 0 {", instead: "missing != 0 && false {",
 		tests: "TestReadyRejects",

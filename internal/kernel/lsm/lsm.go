@@ -78,39 +78,6 @@ func (t Thread) AppArmor() (p Profile, active bool, err error) {
 	return parseProfile(text), active, err
 }
 
-// AppArmorExec is the profile that the thread gets at its next execve(2): a host may
-// have asked for one for the session (aa_change_onexec(2)), and a forked child has its
-// parent's. waiting is false if nobody asked for one.
-func (t Thread) AppArmorExec() (p Profile, waiting bool, err error) {
-	text, waiting, err := t.Attribute("apparmor/exec")
-	return parseProfile(text), waiting, err
-}
-
-// StayInProfile takes back what the host asked of AppArmor for its next
-// execve(2), and this process has inherited: it will go on in the profile that
-// it has. Unlike SELinux's, such a wish can only be replaced by another.
-func StayInProfile() error {
-	own := Own()
-	_, waiting, err := own.AppArmorExec()
-	if err != nil || !waiting {
-		return err
-	}
-	p, _, err := own.AppArmor()
-	if err != nil {
-		return err
-	}
-	path := own.at + "apparmor/exec"
-	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open %s: %w", path, err)
-	}
-	defer unix.Close(fd)
-	if _, err := unix.Write(fd, []byte("exec "+p.Name)); err != nil {
-		return fmt.Errorf("write %s: stay in the profile %q: %w", path, p.Name, err)
-	}
-	return nil
-}
-
 // parseProfile takes "NAME (MODE)" apart. A name may end as a mode does, but
 // behind each name that has one stands its mode.
 func parseProfile(text string) Profile {

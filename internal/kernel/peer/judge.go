@@ -13,6 +13,7 @@ import (
 	"pam_polyinst/internal/kernel/lsm"
 	"pam_polyinst/internal/kernel/mntns"
 	"pam_polyinst/internal/kernel/procfs"
+	"pam_polyinst/internal/kernel/wire"
 )
 
 // Own is what of this process a host is compared with. It is asked once: a worker
@@ -20,6 +21,8 @@ import (
 type Own struct {
 	status     map[string]string
 	namespaces map[string]string
+	smack      string
+	lacks      func(lsm.Profile, ...lsm.Right) (string, error)
 }
 
 // NewOwn asks it.
@@ -28,7 +31,10 @@ func NewOwn() (Own, error) {
 	if err != nil {
 		return Own{}, err
 	}
-	o := Own{status: fields(status), namespaces: map[string]string{}}
+	o := Own{status: fields(status), namespaces: map[string]string{}, lacks: lsm.Profile.Lacks}
+	if o.smack, _, err = lsm.Own().Smack(); err != nil {
+		return Own{}, err
+	}
 	for _, kind := range compared {
 		o.namespaces[kind], err = procfs.Link(unix.AT_FDCWD, "/proc/self/ns/"+kind)
 		if err != nil && !errors.Is(err, unix.ENOENT) {
@@ -47,6 +53,7 @@ type Claim struct {
 	PID, TID int
 	RealUID  uint32
 	NS       mntns.ID
+	Exec     bool // AppArmor has another profile for its next execve(2)
 }
 
 // Judge looks at the host's thread. It is served only if a worker that it forked
@@ -67,7 +74,7 @@ func (h *Host) Judge(claim Claim, own Own) error {
 	if err := h.judgeNamespaces(own.namespaces); err != nil {
 		return err
 	}
-	if err := h.judgeLabels(); err != nil {
+	if err := h.judgeLabels(claim, own); err != nil {
 		return err
 	}
 	if err := h.place(claim); err != nil {
@@ -140,21 +147,25 @@ func (h *Host) judgeNamespaces(own map[string]string) error {
 	return nil
 }
 
-// judgeLabels rejects a host of which a security module knows more than of this
-// process. SELinux and Smack label what is made after the process that makes it; there
-// every host is rejected. Under AppArmor the host must be unconfined, as this process
-// is, and must have asked for no profile for its next execve.
-func (h *Host) judgeLabels() error {
+// judgeLabels rejects a host for which a security module would have this process do
+// other things than one that the host forks. SELinux and Smack label what is made after
+// the process that makes it: under SELinux every host is rejected, and under Smack each
+// whose label is not this process's.
+func (h *Host) judgeLabels(claim Claim, own Own) error {
 	t := h.Thread()
-	if smack, active, err := t.Smack(); err != nil || active {
-		return errors.Join(fmt.Errorf("Smack is active: the host has the label %q", smack), err)
+	smack, smacks, err := t.Smack()
+	if err != nil || smack != own.smack {
+		return errors.Join(fmt.Errorf("Smack: the host has the label %q, and this worker %q", smack, own.smack), err)
 	}
-	profile, active, err := t.AppArmor()
+	profile, confines, err := t.AppArmor()
 	if err != nil {
 		return err
 	}
-	if active {
-		return judgeProfile(t, profile)
+	if confines {
+		return h.judgeProfile(claim, profile, own)
+	}
+	if smacks { // whose attr/current it is, too
+		return nil
 	}
 	if label, _, err := t.Attribute("current"); err != nil || label != "" { // SELinux's
 		return errors.Join(fmt.Errorf("the host has the context %q", label), err)
@@ -162,13 +173,32 @@ func (h *Host) judgeLabels() error {
 	return nil
 }
 
-// judgeProfile wants an unconfined host, which has asked for no profile.
-func judgeProfile(t lsm.Thread, own lsm.Profile) error {
-	next, _, err := t.AppArmorExec()
-	if err != nil || next != (lsm.Profile{}) || own.Name != "unconfined" {
-		return errors.Join(fmt.Errorf("AppArmor: the host is %q, and %q after its next execve", own.Name, next.Name), err)
+// rights are those that a profile gives with dist/apparmor: without the first its
+// program is not to be served, and without the other it could not join this worker.
+// Kernels before 6.17 let whoever is root connect, whatever the profile says.
+var rights = []lsm.Right{lsm.ReadWrite(wire.ReadySocket), lsm.PtraceRead("unconfined")}
+
+// judgeProfile wants a profile whose rules permit that the host asks this process, which
+// nothing confines, and whose name is the one that a forked worker would find.
+func (h *Host) judgeProfile(claim Claim, profile lsm.Profile, own Own) error {
+	switch {
+	case claim.Exec:
+		return errors.New("AppArmor: the host has asked for another profile for its next execve")
+	case profile.Elsewhere():
+		return fmt.Errorf("AppArmor: the host's profile %q belongs to another namespace of policies", profile.Name)
+	case !profile.Confined():
+		return nil
 	}
-	return nil
+	missing, err := own.lacks(profile, rights...)
+	if err != nil {
+		return err
+	}
+	if missing != "" {
+		return fmt.Errorf("AppArmor: the host's profile %q does not permit %s", profile.Name, missing)
+	}
+	h.scripts = fmt.Errorf("AppArmor: init scripts run in the host's profile %q", profile.Name)
+	h.caps, err = mntns.CapabilitiesOfTask(claim.TID)
+	return err
 }
 
 // place opens the host's mount namespace, root and working directory. No

@@ -98,9 +98,6 @@ func unlabelled() error {
 	if selinuxfs.Active() {
 		return errors.New("here SELinux is active: each login program forks its worker, in its own domain")
 	}
-	if label, active, err := lsm.Own().Smack(); active || err != nil {
-		return errors.Join(fmt.Errorf("here Smack is active (%q): each login program forks its worker, with its own label", label), err)
-	}
 	if profile, active, err := lsm.Own().AppArmor(); err != nil || active && profile.Confined() {
 		return errors.Join(fmt.Errorf("this process is confined by AppArmor, by the profile %q", profile.Name), err)
 	}
@@ -224,7 +221,7 @@ func traits() (map[string]string, error) {
 	if m["root directory"], err = rootDirectory(); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"current", "exec", "fscreate", "keycreate", "sockcreate", "apparmor/exec"} {
+	for _, name := range []string{"current", "exec", "fscreate", "keycreate", "sockcreate", "apparmor/current", "apparmor/exec", "smack/current"} {
 		if text, err := procfs.Read(unix.AT_FDCWD, "/proc/thread-self/attr/"+name); err == nil {
 			m["attr/"+name] = text
 		}
