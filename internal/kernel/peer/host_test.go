@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pam_polyinst/internal/kernel/audit"
+	"pam_polyinst/internal/kernel/lsm"
 	"pam_polyinst/internal/kernel/mntns"
 	"pam_polyinst/internal/kernel/procfs"
 )
@@ -148,11 +149,38 @@ func TestJudgeLabels(t *testing.T) {
 		"AppArmor, one in complain mode": {map[string]string{current: "sshd (complain)\n", exec: ""}, `AppArmor: the host is "sshd", and "" after its next execve`},
 		"AppArmor, one that comes":       {map[string]string{current: "unconfined\n", exec: "user\n"}, `AppArmor: the host is "unconfined", and "user" after its next execve`},
 		"Smack":                          {map[string]string{smack: "_\x00"}, `Smack is active: the host has the label "_"`},
-		"SELinux":                        {map[string]string{selinux: "system_u:system_r:sshd_t:s0\x00"}, `the host has the context "system_u:system_r:sshd_t:s0"`},
+		"SELinux, and no socket":         {map[string]string{selinux: "system_u:system_r:sshd_t:s0\x00"}, "SO_PEERSEC: bad file descriptor"},
 	} {
-		if got := said(host(t, 7, c.files).judgeLabels()); got != c.want {
+		if got := said(host(t, 7, c.files).judgeLabels("")); got != c.want {
 			t.Errorf("%s: %q, want %q", what, got, c.want)
 		}
+	}
+}
+
+// Under SELinux a host is what it was when the policy let it connect, chooses no labels,
+// and has its scripts run by itself.
+func TestJudgeContext(t *testing.T) {
+	const sshd, own = "system_u:system_r:sshd_t:s0-s15", "system_u:system_r:polyinst_t:s0-s15"
+	for what, c := range map[string]struct {
+		connected, create, own string
+		want                   string
+	}{
+		"served":                     {sshd, "", own, ""},
+		"in a domain of its own now": {"u:r:su_t:s0", "", own, `the host has connected as "u:r:su_t:s0", and is "` + sshd + `"`},
+		"a label is chosen":          {sshd, "u:object_r:tmp_t:s0\x00", own, `the host labels what it makes: "u:object_r:tmp_t:s0"`},
+		"the worker has none":        {sshd, "", "", `the host has the context "` + sshd + `", and this worker has none`},
+	} {
+		h := host(t, 7, map[string]string{"attr/fscreate": c.create})
+		got := said(h.judgeContext(h.Thread(), sshd, c.connected, c.own))
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", what, got, c.want)
+		}
+		if (h.Apart() != nil) != (c.want == "") {
+			t.Errorf("%s: apart: %v", what, h.Apart())
+		}
+	}
+	if got := said((&Host{proc: -1}).judgeContext(lsm.Of(-1), sshd, sshd, own)); got != "open attr/fscreate: bad file descriptor" {
+		t.Errorf("a host that has gone: %q", got)
 	}
 }
 

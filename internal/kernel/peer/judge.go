@@ -13,6 +13,7 @@ import (
 	"pam_polyinst/internal/kernel/lsm"
 	"pam_polyinst/internal/kernel/mntns"
 	"pam_polyinst/internal/kernel/procfs"
+	"pam_polyinst/internal/kernel/selinuxfs"
 )
 
 // Own is what of this process a host is compared with. It is asked once: a worker
@@ -20,6 +21,7 @@ import (
 type Own struct {
 	status     map[string]string
 	namespaces map[string]string
+	context    string // under SELinux
 }
 
 // NewOwn asks it.
@@ -29,6 +31,11 @@ func NewOwn() (Own, error) {
 		return Own{}, err
 	}
 	o := Own{status: fields(status), namespaces: map[string]string{}}
+	if selinuxfs.Active() {
+		if o.context, err = selinuxfs.Current(lsm.Own()); err != nil {
+			return Own{}, err
+		}
+	}
 	for _, kind := range compared {
 		o.namespaces[kind], err = procfs.Link(unix.AT_FDCWD, "/proc/self/ns/"+kind)
 		if err != nil && !errors.Is(err, unix.ENOENT) {
@@ -67,7 +74,7 @@ func (h *Host) Judge(claim Claim, own Own) error {
 	if err := h.judgeNamespaces(own.namespaces); err != nil {
 		return err
 	}
-	if err := h.judgeLabels(); err != nil {
+	if err := h.judgeLabels(own.context); err != nil {
 		return err
 	}
 	if err := h.place(claim); err != nil {
@@ -141,10 +148,11 @@ func (h *Host) judgeNamespaces(own map[string]string) error {
 }
 
 // judgeLabels rejects a host of which a security module knows more than of this
-// process. SELinux and Smack label what is made after the process that makes it; there
-// every host is rejected. Under AppArmor the host must be unconfined, as this process
-// is, and must have asked for no profile for its next execve.
-func (h *Host) judgeLabels() error {
+// process. Smack labels what is made after the process that makes it; there every host
+// is rejected. Under AppArmor the host must be unconfined, as this process is, and must
+// have asked for no profile for its next execve. own is this process's context of
+// SELinux.
+func (h *Host) judgeLabels(own string) error {
 	t := h.Thread()
 	if smack, active, err := t.Smack(); err != nil || active {
 		return errors.Join(fmt.Errorf("Smack is active: the host has the label %q", smack), err)
@@ -156,9 +164,34 @@ func (h *Host) judgeLabels() error {
 	if active {
 		return judgeProfile(t, profile)
 	}
-	if label, _, err := t.Attribute("current"); err != nil || label != "" { // SELinux's
-		return errors.Join(fmt.Errorf("the host has the context %q", label), err)
+	context, _, err := t.Attribute("current") // SELinux's
+	if err != nil || context == "" {
+		return err
 	}
+	connected, err := unix.GetsockoptString(h.sock, unix.SOL_SOCKET, unix.SO_PEERSEC)
+	if err != nil {
+		return fmt.Errorf("SO_PEERSEC: %w", err)
+	}
+	return h.judgeContext(t, context, strings.TrimRight(connected, "\x00"), own)
+}
+
+// judgeContext judges a host under SELinux. Whether it is served the policy has said
+// when it connected, in the context that it has. What is made is labelled as the policy
+// and the plan say of it, whoever makes it; what the host has chosen for all that it
+// makes, a fork would have inherited. What a script may do goes by who runs it.
+func (h *Host) judgeContext(t lsm.Thread, context, connected, own string) error {
+	create, _, err := t.Attribute("fscreate")
+	switch {
+	case err != nil:
+		return err
+	case own == "":
+		return fmt.Errorf("the host has the context %q, and this worker has none", context)
+	case context != connected:
+		return fmt.Errorf("the host has connected as %q, and is %q", connected, context)
+	case create != "":
+		return fmt.Errorf("the host labels what it makes: %q", create)
+	}
+	h.apart = fmt.Errorf("SELinux: the host is %q", context)
 	return nil
 }
 
