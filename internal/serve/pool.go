@@ -166,6 +166,9 @@ func (p *Pool) open() error {
 	if wire.Build == "" {
 		return errors.New("this polyinst does not know of which build it is, and no module would take it for its own")
 	}
+	if err := self.MayServe(); err != nil {
+		return err
+	}
 	listener, kept, there, err := peer.Activation()
 	ends := mountfd.InheritedEnds(kept)
 	if kept < 0 {

@@ -48,13 +48,13 @@ func (h *host) Report(r wire.Report) error {
 // stand is a host's by which a test knows it.
 type stand struct {
 	Inherited
-	caps    mntns.Capabilities
-	err     error
-	scripts error
+	caps  mntns.Capabilities
+	err   error
+	apart error
 }
 
 func (s stand) Capabilities() (mntns.Capabilities, error) { return s.caps, s.err }
-func (s stand) Scripts() error                            { return s.scripts }
+func (s stand) Apart() error                              { return s.apart }
 
 // of is a call of alice's by su, before anything is known.
 func of(req wire.Request) (*call, *host) {
@@ -91,20 +91,20 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
-// A worker that may run no script leaves a session with one to another worker: it says
-// why, and reports nothing.
+// A worker that a security module tells from its host leaves to another worker what goes by
+// who does it: it says why, and reports nothing.
 func TestDeclines(t *testing.T) {
 	for what, c := range map[string]struct {
-		step    plan.Step
-		scripts error
-		want    []string
+		step  plan.Step
+		apart error
+		want  []string
 	}{
-		"no script":             {plan.Step{}, errors.New("they are another's"), nil},
-		"a script":              {plan.Step{Init: &plan.Init{}}, nil, nil},
-		"a script of another's": {plan.Step{Init: &plan.Init{}}, errors.New("they are another's"), []string{"why they are another's"}},
+		"no script":            {plan.Step{}, errors.New("it is apart"), nil},
+		"a script":             {plan.Step{Init: &plan.Init{}}, nil, nil},
+		"a script, by another": {plan.Step{Init: &plan.Init{}}, errors.New("it is apart"), []string{"why the init script is the host's to run: it is apart"}},
 	} {
 		call, h := of(wire.Request{})
-		call.of = stand{scripts: c.scripts}
+		call.of = stand{apart: c.apart}
 		if r := call.declines(c.step); r != nil {
 			call.refuse(r)
 		}
@@ -112,6 +112,20 @@ func TestDeclines(t *testing.T) {
 		if h.audits != 0 {
 			t.Errorf("%s: %d audit records", what, h.audits)
 		}
+	}
+	for what, c := range map[string]struct {
+		reason string
+		apart  error
+		want   []string
+	}{
+		"denied to it":          {"mkdir /tmp/x: permission denied", errors.New("it is apart"), []string{"why it is apart, and this worker is denied: mkdir /tmp/x: permission denied"}},
+		"denied to the host":    {"mkdir /tmp/x: permission denied", nil, []string{"tell " + tellRefused, `report - 6 3 session refused for "alice": mkdir /tmp/x: permission denied`}},
+		"refused, whoever asks": {"it is a file", errors.New("it is apart"), []string{"tell " + tellRefused, `report - 6 3 session refused for "alice": it is a file`}},
+	} {
+		call, h := of(wire.Request{})
+		call.of = stand{apart: c.apart}
+		call.refuse(&plan.Refusal{Fault: plan.FaultUser, Reason: c.reason})
+		wants(t, what, h, c.want...)
 	}
 }
 

@@ -24,9 +24,11 @@ type AboutHost interface {
 	Capabilities() (mntns.Capabilities, error)
 	// Thread is the host's: security modules are asked of it what the session gets.
 	Thread() lsm.Thread
-	// Scripts says why this worker runs no script of a session: what one may do, and how
-	// what it makes is labelled, could go by who runs it. nil: it does not.
-	Scripts() error
+	// Apart says why a security module tells what this worker does from what the host
+	// does; nil: it does not. A worker that is apart runs no script of a session: what one
+	// may do, and how what it makes is labelled, goes by who runs it. Nor does it refuse
+	// a session for what was denied to itself.
+	Apart() error
 	// Exe is the path of the host program.
 	Exe() string
 	// Login says in whose name the kernel's audit log has the host, where it does
@@ -49,8 +51,8 @@ func (Inherited) Capabilities() (mntns.Capabilities, error) { return mntns.OwnCa
 // Thread implements AboutHost: a fork has its parent's attributes.
 func (Inherited) Thread() lsm.Thread { return lsm.Own() }
 
-// Scripts implements AboutHost.
-func (Inherited) Scripts() error { return nil }
+// Apart implements AboutHost.
+func (Inherited) Apart() error { return nil }
 
 // Exe implements AboutHost.
 func (Inherited) Exe() string { return audit.OwnExe() }

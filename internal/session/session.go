@@ -141,6 +141,7 @@ func (c *call) close() {
 func (c *call) promised() (r *plan.Refusal) {
 	c.Promise, r = promise.Ask(promise.Question{User: c.req.User, Service: c.req.Service, Args: c.req.Args, HostUID: c.req.HostUID, Host: c.of.Thread(),
 		Context: observe.ExecContext, Configured: c.configured})
+	c.debug("worker: %s", c.of.By())
 	if c.Selected {
 		c.warn()
 	}
@@ -175,15 +176,20 @@ func (c *call) declines(step plan.Step) *plan.Refusal {
 	if step.Init == nil {
 		return nil
 	}
-	if c.declined = c.of.Scripts(); c.declined == nil {
+	apart := c.of.Apart()
+	if apart == nil {
 		return nil
 	}
+	c.declined = fmt.Errorf("the init script is the host's to run: %w", apart)
 	return hostFault(c.declined)
 }
 
 // refuse answers with a refusal, or admits a user of the rescue group to the
 // view of process 1, if the host is in it: any other may be one that a user chose.
 func (c *call) refuse(r *plan.Refusal) {
+	if apart := c.of.Apart(); c.declined == nil && apart != nil && denied(r) {
+		c.declined = fmt.Errorf("%w, and this worker is denied: %w", apart, r)
+	}
 	if c.declined != nil {
 		c.host.Why(c.declined.Error()) // and no report
 		return

@@ -1119,8 +1119,33 @@ var weakenings = []weakening{
 	},
 	{
 		name: "ready: a script whose runner matters is a forked worker's", holds: "I-20", file: "internal/session/session.go",
-		check: "if c.declined = c.of.Scripts(); c.declined == nil {", instead: "if true {",
+		check: "if apart == nil {", instead: "if true {",
 		pkg: "internal/session", tests: "TestDeclines",
+	},
+	{
+		name: "ready: what is denied to a worker is another's to refuse", holds: "I-20", file: "internal/session/session.go",
+		check: "c.declined == nil && apart != nil && denied(r) {", instead: "false && apart != nil {",
+		pkg: "internal/session", tests: "TestDeclines",
+	},
+	{
+		name: "ready: SELinux: the host is what the policy let connect", holds: "I-20", file: "internal/kernel/peer/judge.go",
+		check: "case context != connected:", instead: "case false:",
+		pkg: "internal/kernel/peer", tests: "TestJudgeContext",
+	},
+	{
+		name: "ready: SELinux: the host chooses no labels", holds: "I-20", file: "internal/kernel/peer/judge.go",
+		check: "case create != \"\":", instead: "case false:",
+		pkg: "internal/kernel/peer", tests: "TestJudgeContext",
+	},
+	{
+		name: "ready: SELinux: a worker is no fork of the host", holds: "I-20", file: "internal/kernel/peer/judge.go",
+		check: "h.apart = fmt.Errorf(\"SELinux:", instead: "_ = fmt.Errorf(\"SELinux:",
+		pkg: "internal/kernel/peer", tests: "TestJudgeContext",
+	},
+	{
+		name: "ready: SELinux: workers are in their domain", holds: "I-20", file: "internal/kernel/self/self.go",
+		check: "err != nil || c.Type != domain {", instead: "err != nil || c.Type == \"\" {",
+		pkg: "internal/kernel/self", tests: "TestServesIn",
 	},
 	{
 		name: "ready: the host's namespaces are the worker's", holds: "I-20", file: "internal/kernel/peer/judge.go",
@@ -1154,7 +1179,7 @@ var weakenings = []weakening{
 	},
 	{
 		name: "ready: init scripts of confined programs are theirs", holds: "I-20", file: "internal/kernel/peer/judge.go",
-		check: "h.scripts = fmt.Errorf(\"AppArmor:", instead: "_ = fmt.Errorf(\"AppArmor:",
+		check: "h.apart = fmt.Errorf(\"AppArmor:", instead: "_ = fmt.Errorf(\"AppArmor:",
 		pkg: "internal/kernel/peer", tests: "TestJudgeLabels",
 	},
 	{

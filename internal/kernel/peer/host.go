@@ -27,12 +27,12 @@ type Host struct {
 
 	caps mntns.Capabilities
 	exe  string
-	// why no script is run for it
-	scripts error
-	login   audit.Login
-	ns      mntns.NS
-	root    dirfd.Dir
-	cwd     dirfd.Dir
+	// why a security module tells what is done for it from what it does
+	apart error
+	login audit.Login
+	ns    mntns.NS
+	root  dirfd.Dir
+	cwd   dirfd.Dir
 }
 
 // FD is the socket's descriptor.
@@ -54,8 +54,8 @@ func (h *Host) Capabilities() (mntns.Capabilities, error) { return h.caps, nil }
 // Thread implements session.AboutHost. Judge has opened it, and found it alive then.
 func (h *Host) Thread() lsm.Thread { return lsm.Of(h.proc) }
 
-// Scripts implements session.AboutHost.
-func (h *Host) Scripts() error { return h.scripts }
+// Apart implements session.AboutHost.
+func (h *Host) Apart() error { return h.apart }
 
 // Exe implements session.AboutHost.
 func (h *Host) Exe() string { return h.exe }

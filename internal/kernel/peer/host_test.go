@@ -170,7 +170,7 @@ func TestJudgeLabels(t *testing.T) {
 		"no label":                           {smack: "_", want: `Smack: the host has the label "", and this worker "_"`},
 		"a label, and this worker none":      {files: map[string]string{smack: "_"}, want: `Smack: the host has the label "_", and this worker ""`},
 		"a label that cannot be read":        {files: map[string]string{smack + "/x": ""}, smack: "_", want: "Smack: the host has the label \"\", and this worker \"_\"\nread attr/smack/current: is a directory"},
-		"SELinux":                            {files: map[string]string{selinux: "system_u:system_r:sshd_t:s0\x00"}, want: `the host has the context "system_u:system_r:sshd_t:s0"`},
+		"SELinux, and no socket":             {files: map[string]string{selinux: "system_u:system_r:sshd_t:s0\x00"}, want: "SO_PEERSEC: bad file descriptor"},
 	} {
 		own := Own{smack: c.smack, lacks: func(p lsm.Profile, rights ...lsm.Right) (string, error) {
 			if !slices.Equal(rights, []lsm.Right{lsm.ReadWrite(served[:len(served)-3]), lsm.PtraceRead("unconfined")}) || !strings.HasPrefix(p.Name, "web") {
@@ -182,14 +182,41 @@ func TestJudgeLabels(t *testing.T) {
 		if got := said(h.judgeLabels(Claim{TID: os.Getpid(), Exec: c.exec}, own)); got != c.want {
 			t.Errorf("%s: %q, want %q", what, got, c.want)
 		}
-		if confined := strings.HasPrefix(c.files[current], "web"); c.want == "" && (h.Scripts() != nil) != confined {
-			t.Errorf("%s: of its scripts: %v", what, h.Scripts())
+		if confined := strings.HasPrefix(c.files[current], "web"); c.want == "" && (h.Apart() != nil) != confined {
+			t.Errorf("%s: apart: %v", what, h.Apart())
 		}
 	}
 	// what a profile takes away is not in /proc
 	h := host(t, 7, map[string]string{current: web})
 	if got := said(h.judgeLabels(Claim{TID: 1 << 30}, Own{lacks: func(lsm.Profile, ...lsm.Right) (string, error) { return "", nil }})); got != "capget: no such process" {
 		t.Errorf("a thread that has gone: %q", got)
+	}
+}
+
+// Under SELinux a host is what it was when the policy let it connect, chooses no labels,
+// and has its scripts run by itself.
+func TestJudgeContext(t *testing.T) {
+	const sshd, own = "system_u:system_r:sshd_t:s0-s15", "system_u:system_r:polyinst_t:s0-s15"
+	for what, c := range map[string]struct {
+		connected, create, own string
+		want                   string
+	}{
+		"served":                     {sshd, "", own, ""},
+		"in a domain of its own now": {"u:r:su_t:s0", "", own, `the host has connected as "u:r:su_t:s0", and is "` + sshd + `"`},
+		"a label is chosen":          {sshd, "u:object_r:tmp_t:s0\x00", own, `the host labels what it makes: "u:object_r:tmp_t:s0"`},
+		"the worker has none":        {sshd, "", "", `the host has the context "` + sshd + `", and this worker has none`},
+	} {
+		h := host(t, 7, map[string]string{"attr/fscreate": c.create})
+		got := said(h.judgeContext(h.Thread(), sshd, c.connected, c.own))
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", what, got, c.want)
+		}
+		if (h.Apart() != nil) != (c.want == "") {
+			t.Errorf("%s: apart: %v", what, h.Apart())
+		}
+	}
+	if got := said((&Host{proc: -1}).judgeContext(lsm.Of(-1), sshd, sshd, own)); got != "open attr/fscreate: bad file descriptor" {
+		t.Errorf("a host that has gone: %q", got)
 	}
 }
 

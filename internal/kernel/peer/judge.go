@@ -13,6 +13,7 @@ import (
 	"pam_polyinst/internal/kernel/lsm"
 	"pam_polyinst/internal/kernel/mntns"
 	"pam_polyinst/internal/kernel/procfs"
+	"pam_polyinst/internal/kernel/selinuxfs"
 	"pam_polyinst/internal/kernel/wire"
 )
 
@@ -21,7 +22,8 @@ import (
 type Own struct {
 	status     map[string]string
 	namespaces map[string]string
-	smack      string
+	context    string // under SELinux
+	smack      string // its label
 	lacks      func(lsm.Profile, ...lsm.Right) (string, error)
 }
 
@@ -34,6 +36,11 @@ func NewOwn() (Own, error) {
 	o := Own{status: fields(status), namespaces: map[string]string{}, lacks: lsm.Profile.Lacks}
 	if o.smack, _, err = lsm.Own().Smack(); err != nil {
 		return Own{}, err
+	}
+	if selinuxfs.Active() {
+		if o.context, err = selinuxfs.Current(lsm.Own()); err != nil {
+			return Own{}, err
+		}
 	}
 	for _, kind := range compared {
 		o.namespaces[kind], err = procfs.Link(unix.AT_FDCWD, "/proc/self/ns/"+kind)
@@ -148,9 +155,8 @@ func (h *Host) judgeNamespaces(own map[string]string) error {
 }
 
 // judgeLabels rejects a host for which a security module would have this process do
-// other things than one that the host forks. SELinux and Smack label what is made after
-// the process that makes it: under SELinux every host is rejected, and under Smack each
-// whose label is not this process's.
+// other things than one that the host forks. Smack labels what is made after the process
+// that makes it, so that the host's label must be this process's.
 func (h *Host) judgeLabels(claim Claim, own Own) error {
 	t := h.Thread()
 	smack, smacks, err := t.Smack()
@@ -167,15 +173,40 @@ func (h *Host) judgeLabels(claim Claim, own Own) error {
 	if smacks { // whose attr/current it is, too
 		return nil
 	}
-	if label, _, err := t.Attribute("current"); err != nil || label != "" { // SELinux's
-		return errors.Join(fmt.Errorf("the host has the context %q", label), err)
+	context, _, err := t.Attribute("current") // SELinux's
+	if err != nil || context == "" {
+		return err
 	}
+	connected, err := unix.GetsockoptString(h.sock, unix.SOL_SOCKET, unix.SO_PEERSEC)
+	if err != nil {
+		return fmt.Errorf("SO_PEERSEC: %w", err)
+	}
+	return h.judgeContext(t, context, strings.TrimRight(connected, "\x00"), own.context)
+}
+
+// judgeContext judges a host under SELinux. Whether it is served the policy has said
+// when it connected, in the context that it has. What is made is labelled as the policy
+// and the plan say of it, whoever makes it; what the host has chosen for all that it
+// makes, a fork would have inherited. What a script may do goes by who runs it.
+func (h *Host) judgeContext(t lsm.Thread, context, connected, own string) error {
+	create, _, err := t.Attribute("fscreate")
+	switch {
+	case err != nil:
+		return err
+	case own == "":
+		return fmt.Errorf("the host has the context %q, and this worker has none", context)
+	case context != connected:
+		return fmt.Errorf("the host has connected as %q, and is %q", connected, context)
+	case create != "":
+		return fmt.Errorf("the host labels what it makes: %q", create)
+	}
+	h.apart = fmt.Errorf("SELinux: the host is %q", context)
 	return nil
 }
 
 // rights are those that a profile gives with dist/apparmor: without the first its
 // program is not to be served, and without the other it could not join this worker.
-// Kernels before 6.17 let whoever is root connect, whatever the profile says.
+// Many kernels let whoever is root connect, whatever the profile says.
 var rights = []lsm.Right{lsm.ReadWrite(wire.ReadySocket), lsm.PtraceRead("unconfined")}
 
 // judgeProfile wants a profile whose rules permit that the host asks this process, which
@@ -196,7 +227,7 @@ func (h *Host) judgeProfile(claim Claim, profile lsm.Profile, own Own) error {
 	if missing != "" {
 		return fmt.Errorf("AppArmor: the host's profile %q does not permit %s", profile.Name, missing)
 	}
-	h.scripts = fmt.Errorf("AppArmor: init scripts run in the host's profile %q", profile.Name)
+	h.apart = fmt.Errorf("AppArmor: the host is in the profile %q", profile.Name)
 	h.caps, err = mntns.CapabilitiesOfTask(claim.TID)
 	return err
 }
