@@ -166,10 +166,10 @@ func TestJudgeLabels(t *testing.T) {
 		"a stack with one":                   {files: map[string]string{current: "lxd//&:c1:web (enforce)\n"}, want: `AppArmor: the host's profile "lxd//&:c1:web" belongs to another namespace of policies`},
 		"one that cannot be read":            {files: map[string]string{current + "/x": ""}, want: "read attr/apparmor/current: is a directory"},
 		"this worker's label":                {files: map[string]string{smack: "_\x00", selinux: "_\x00"}, smack: "_"},
-		"another label":                      {files: map[string]string{smack: "Secret", selinux: "Secret"}, smack: "_", want: `Smack: the host has the label "Secret", and this worker "_"`},
-		"no label":                           {smack: "_", want: `Smack: the host has the label "", and this worker "_"`},
-		"a label, and this worker none":      {files: map[string]string{smack: "_"}, want: `Smack: the host has the label "_", and this worker ""`},
-		"a label that cannot be read":        {files: map[string]string{smack + "/x": ""}, smack: "_", want: "Smack: the host has the label \"\", and this worker \"_\"\nread attr/smack/current: is a directory"},
+		"another label":                      {files: map[string]string{smack: "Secret", selinux: "Secret"}, smack: "_", want: `the host has the Smack label "Secret", and this worker "_"`},
+		"no label":                           {smack: "_", want: `the host has the Smack label "", and this worker "_"`},
+		"a label, and this worker none":      {files: map[string]string{smack: "_"}, want: `the host has the Smack label "_", and this worker ""`},
+		"a label that cannot be read":        {files: map[string]string{smack + "/x": ""}, smack: "_", want: "the host has the Smack label \"\", and this worker \"_\"\nread attr/smack/current: is a directory"},
 		"SELinux, and no socket":             {files: map[string]string{selinux: "system_u:system_r:sshd_t:s0\x00"}, want: "SO_PEERSEC: bad file descriptor"},
 	} {
 		own := Own{smack: c.smack, lacks: func(p lsm.Profile, rights ...lsm.Right) (string, error) {

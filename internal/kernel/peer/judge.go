@@ -161,7 +161,7 @@ func (h *Host) judgeLabels(claim Claim, own Own) error {
 	t := h.Thread()
 	smack, smacks, err := t.Smack()
 	if err != nil || smack != own.smack {
-		return errors.Join(fmt.Errorf("Smack: the host has the label %q, and this worker %q", smack, own.smack), err)
+		return errors.Join(fmt.Errorf("the host has the Smack label %q, and this worker %q", smack, own.smack), err)
 	}
 	profile, confines, err := t.AppArmor()
 	if err != nil {
