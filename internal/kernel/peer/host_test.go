@@ -175,6 +175,9 @@ func TestJudgeContext(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s: %q, want %q", what, got, c.want)
 		}
+		if login := h.audits(); (login.Context == sshd) != (c.want == "") {
+			t.Errorf("%s: in the audit log: %+v", what, login)
+		}
 		if (h.Apart() != nil) != (c.want == "") {
 			t.Errorf("%s: apart: %v", what, h.Apart())
 		}
