@@ -42,8 +42,8 @@ type Message struct {
 }
 
 // Login is in whose name the kernel has a host: its loginuid, the number of its
-// audit session (proc_pid_loginuid(5)) and its context. The zero one is that of whoever sends the
-// record, which the kernel stamps by itself.
+// audit session (proc_pid_loginuid(5)) and its context. The zero one is that of
+// whoever sends the record, which the kernel stamps by itself.
 type Login struct {
 	Known   bool
 	UID     uint32

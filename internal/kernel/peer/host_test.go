@@ -148,7 +148,7 @@ func TestJudgeLabels(t *testing.T) {
 		"AppArmor, a profile":            {map[string]string{current: "sshd (enforce)\n", exec: ""}, `AppArmor: the host is "sshd", and "" after its next execve`},
 		"AppArmor, one in complain mode": {map[string]string{current: "sshd (complain)\n", exec: ""}, `AppArmor: the host is "sshd", and "" after its next execve`},
 		"AppArmor, one that comes":       {map[string]string{current: "unconfined\n", exec: "user\n"}, `AppArmor: the host is "unconfined", and "user" after its next execve`},
-		"Smack":                          {map[string]string{smack: "_\x00"}, `Smack is active: the host has the label "_"`},
+		"Smack":                          {map[string]string{smack: "_\x00"}, `the security module Smack is active: the host has the label "_"`},
 		"SELinux, and no socket":         {map[string]string{selinux: "system_u:system_r:sshd_t:s0\x00"}, "SO_PEERSEC: bad file descriptor"},
 	} {
 		if got := said(host(t, 7, c.files).judgeLabels("")); got != c.want {

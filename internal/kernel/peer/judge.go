@@ -155,7 +155,7 @@ func (h *Host) judgeNamespaces(own map[string]string) error {
 func (h *Host) judgeLabels(own string) error {
 	t := h.Thread()
 	if smack, active, err := t.Smack(); err != nil || active {
-		return errors.Join(fmt.Errorf("Smack is active: the host has the label %q", smack), err)
+		return errors.Join(fmt.Errorf("the security module Smack is active: the host has the label %q", smack), err)
 	}
 	profile, active, err := t.AppArmor()
 	if err != nil {
