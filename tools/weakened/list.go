@@ -1179,7 +1179,7 @@ var weakenings = []weakening{
 	},
 	{
 		name: "ready: init scripts of confined programs are theirs", holds: "I-20", file: "internal/kernel/peer/judge.go",
-		check: "h.apart = fmt.Errorf(\"AppArmor:", instead: "_ = fmt.Errorf(\"AppArmor:",
+		check: "h.context, h.apart = profile.Name, fmt.Errorf(\"AppArmor:", instead: "h.context, _ = profile.Name, fmt.Errorf(\"AppArmor:",
 		pkg: "internal/kernel/peer", tests: "TestJudgeLabels",
 	},
 	{

@@ -28,11 +28,12 @@ type Host struct {
 	caps mntns.Capabilities
 	exe  string
 	// why a security module tells what is done for it from what it does
-	apart error
-	login audit.Login
-	ns    mntns.NS
-	root  dirfd.Dir
-	cwd   dirfd.Dir
+	apart   error
+	context string // of SELinux
+	login   audit.Login
+	ns      mntns.NS
+	root    dirfd.Dir
+	cwd     dirfd.Dir
 }
 
 // FD is the socket's descriptor.

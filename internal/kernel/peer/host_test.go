@@ -182,8 +182,9 @@ func TestJudgeLabels(t *testing.T) {
 		if got := said(h.judgeLabels(Claim{TID: os.Getpid(), Exec: c.exec}, own)); got != c.want {
 			t.Errorf("%s: %q, want %q", what, got, c.want)
 		}
-		if confined := strings.HasPrefix(c.files[current], "web"); c.want == "" && (h.Apart() != nil) != confined {
-			t.Errorf("%s: apart: %v", what, h.Apart())
+		confined := strings.HasPrefix(c.files[current], "web")
+		if c.want == "" && ((h.Apart() != nil) != confined || strings.HasPrefix(h.audits().Context, "web") != confined) {
+			t.Errorf("%s: apart: %v; audited as %+v", what, h.Apart(), h.audits())
 		}
 	}
 	// what a profile takes away is not in /proc
@@ -210,6 +211,9 @@ func TestJudgeContext(t *testing.T) {
 		got := said(h.judgeContext(h.Thread(), sshd, c.connected, c.own))
 		if got != c.want {
 			t.Errorf("%s: %q, want %q", what, got, c.want)
+		}
+		if login := h.audits(); (login.Context == sshd) != (c.want == "") {
+			t.Errorf("%s: in the audit log: %+v", what, login)
 		}
 		if (h.Apart() != nil) != (c.want == "") {
 			t.Errorf("%s: apart: %v", what, h.Apart())

@@ -200,6 +200,7 @@ func (h *Host) judgeContext(t lsm.Thread, context, connected, own string) error 
 	case create != "":
 		return fmt.Errorf("the host labels what it makes: %q", create)
 	}
+	h.context = context
 	h.apart = fmt.Errorf("SELinux: the host is %q", context)
 	return nil
 }
@@ -227,7 +228,7 @@ func (h *Host) judgeProfile(claim Claim, profile lsm.Profile, own Own) error {
 	if missing != "" {
 		return fmt.Errorf("AppArmor: the host's profile %q does not permit %s", profile.Name, missing)
 	}
-	h.apart = fmt.Errorf("AppArmor: the host is in the profile %q", profile.Name)
+	h.context, h.apart = profile.Name, fmt.Errorf("AppArmor: the host is in the profile %q", profile.Name)
 	h.caps, err = mntns.CapabilitiesOfTask(claim.TID)
 	return err
 }
@@ -270,9 +271,9 @@ func (h *Host) audits() audit.Login {
 	uid, err1 := h.number("loginuid")
 	session, err2 := h.number("sessionid")
 	if err1 != nil || err2 != nil {
-		return audit.Login{}
+		return audit.Login{Context: h.context}
 	}
-	return audit.Login{Known: true, UID: uid, Session: session}
+	return audit.Login{Known: true, UID: uid, Session: session, Context: h.context}
 }
 
 func (h *Host) number(name string) (uint32, error) {
