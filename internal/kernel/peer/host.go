@@ -29,7 +29,7 @@ type Host struct {
 	exe  string
 	// why a security module tells what is done for it from what it does
 	apart   error
-	context string // of SELinux
+	context string // of SELinux or AppArmor
 	login   audit.Login
 	ns      mntns.NS
 	root    dirfd.Dir
