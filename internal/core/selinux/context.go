@@ -36,15 +36,6 @@ func (c Context) WithRange(r string) Context {
 	return c
 }
 
-// Clearance is the higher end of the range: a process gives no label above its own.
-func (c Context) Clearance() string {
-	low, high, two := strings.Cut(c.Range, "-")
-	if !two {
-		return low
-	}
-	return high
-}
-
 // Doubled is the way in which a range of one level may be written in files and
 // in names that older software made: "s0-s0" for "s0". A range of two levels is
 // returned as it is.

@@ -21,14 +21,6 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestClearance(t *testing.T) {
-	for r, want := range map[string]string{"": "", "s0": "s0", "s0:c1.c3": "s0:c1.c3", "s0-s15": "s15", "s2-s4:c1,c3": "s4:c1,c3"} {
-		if got := (Context{"u", "r", "t", r}).Clearance(); got != want {
-			t.Errorf("%q: %q, want %q", r, got, want)
-		}
-	}
-}
-
 func TestDoubled(t *testing.T) {
 	for r, want := range map[string]string{"s0": "s0-s0", "s0:c5": "s0:c5-s0:c5", "s0-s1": "s0-s1", "": ""} {
 		if got := Doubled(r); got != want {

@@ -168,10 +168,6 @@ func TestJudgeContext(t *testing.T) {
 		"served":                     {sshd, "", own, ""},
 		"in a domain of its own now": {"u:r:su_t:s0", "", own, `the host has connected as "u:r:su_t:s0", and is "` + sshd + `"`},
 		"a label is chosen":          {sshd, "u:object_r:tmp_t:s0\x00", own, `the host labels what it makes: "u:object_r:tmp_t:s0"`},
-		"another clearance":          {sshd, "", "system_u:system_r:polyinst_t:s0-s4", `the host has the clearance "s15", and this worker "s4"`},
-		"one level each":             {sshd, "", "system_u:system_r:polyinst_t:s15", ""},
-		"a policy without levels":    {sshd, "", "system_u:system_r:polyinst_t", `the host has the clearance "s15", and this worker ""`},
-		"no context":                 {sshd, "", "polyinst_t", `the host has the clearance "s15", and this worker ""` + "\n" + `"polyinst_t" is no security context`},
 		"the worker has none":        {sshd, "", "", `the host has the context "` + sshd + `", and this worker has none`},
 	} {
 		h := host(t, 7, map[string]string{"attr/fscreate": c.create})

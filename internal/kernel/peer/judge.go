@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"pam_polyinst/internal/core/selinux"
 	"pam_polyinst/internal/kernel/audit"
 	"pam_polyinst/internal/kernel/dirfd"
 	"pam_polyinst/internal/kernel/lsm"
@@ -179,8 +178,7 @@ func (h *Host) judgeLabels(own string) error {
 // judgeContext judges a host under SELinux. Whether it is served the policy has said
 // when it connected, in the context that it has. What is made is labelled as the policy
 // and the plan say of it, whoever makes it; what the host has chosen for all that it
-// makes, a fork would have inherited, and its clearance bounds what labels it can give.
-// What a script may do goes by who runs it.
+// makes, a fork would have inherited.
 func (h *Host) judgeContext(t lsm.Thread, context, connected, own string) error {
 	create, _, err := t.Attribute("fscreate")
 	switch {
@@ -192,11 +190,6 @@ func (h *Host) judgeContext(t lsm.Thread, context, connected, own string) error 
 		return fmt.Errorf("the host has connected as %q, and is %q", connected, context)
 	case create != "":
 		return fmt.Errorf("the host labels what it makes: %q", create)
-	}
-	theirs, err1 := selinux.Parse(context)
-	ours, err2 := selinux.Parse(own)
-	if err := errors.Join(err1, err2); err != nil || theirs.Clearance() != ours.Clearance() {
-		return errors.Join(fmt.Errorf("the host has the clearance %q, and this worker %q", theirs.Clearance(), ours.Clearance()), err)
 	}
 	h.context = context
 	h.apart = fmt.Errorf("SELinux: the host is %q", context)
