@@ -51,9 +51,11 @@ type stand struct {
 	caps  mntns.Capabilities
 	err   error
 	apart error
+	label string // that it may give
 }
 
 func (s stand) Capabilities() (mntns.Capabilities, error) { return s.caps, s.err }
+func (s stand) MayLabel(context string) bool              { return context == s.label }
 func (s stand) Apart() error                              { return s.apart }
 
 // of is a call of alice's by su, before anything is known.
@@ -99,12 +101,18 @@ func TestDeclines(t *testing.T) {
 		apart error
 		want  []string
 	}{
-		"no script":            {plan.Step{}, errors.New("it is apart"), nil},
-		"a script":             {plan.Step{Init: &plan.Init{}}, nil, nil},
-		"a script, by another": {plan.Step{Init: &plan.Init{}}, errors.New("it is apart"), []string{"why the init script is the host's to run: it is apart"}},
+		"no script":              {plan.Step{}, errors.New("it is apart"), nil},
+		"a script":               {plan.Step{Init: &plan.Init{}}, nil, nil},
+		"a label":                {plan.Step{Module: plan.SELinux, Label: "u:object_r:tmp_t:s0"}, errors.New("it is apart"), nil},
+		"a label too high":       {plan.Step{Module: plan.SELinux, Label: "u:object_r:tmp_t:s9"}, errors.New("it is apart"), []string{`why it is apart, and may label no directory "u:object_r:tmp_t:s9"`}},
+		"and by a fork":          {plan.Step{Module: plan.SELinux, Label: "u:object_r:tmp_t:s9"}, nil, nil},
+		"it is there":            {plan.Step{Module: plan.SELinux, Label: "u:object_r:tmp_t:s9", Source: plan.ExistingInstance}, errors.New("it is apart"), nil},
+		"it is to be relabelled": {plan.Step{Module: plan.SELinux, Label: "u:object_r:tmp_t:s9", Source: plan.ExistingInstance, Relabel: true}, errors.New("it is apart"), []string{`why it is apart, and may label no directory "u:object_r:tmp_t:s9"`}},
+		"Smack's label":          {plan.Step{Module: plan.Smack, Label: "Secret"}, errors.New("it is apart"), nil},
+		"a script, by another":   {plan.Step{Init: &plan.Init{}}, errors.New("it is apart"), []string{"why the init script is the host's to run: it is apart"}},
 	} {
 		call, h := of(wire.Request{})
-		call.of = stand{apart: c.apart}
+		call.of = stand{apart: c.apart, label: "u:object_r:tmp_t:s0"}
 		if r := call.declines(c.step); r != nil {
 			call.refuse(r)
 		}

@@ -29,6 +29,9 @@ type AboutHost interface {
 	// may do, and how what it makes is labelled, goes by who runs it. Nor does it refuse
 	// a session for what was denied to itself.
 	Apart() error
+	// MayLabel reports, of a worker that is apart, whether SELinux would let the host
+	// give a directory this context.
+	MayLabel(context string) bool
 	// Exe is the path of the host program.
 	Exe() string
 	// Login says in whose name the kernel's audit log has the host, where it does
@@ -53,6 +56,9 @@ func (Inherited) Thread() lsm.Thread { return lsm.Own() }
 
 // Apart implements AboutHost.
 func (Inherited) Apart() error { return nil }
+
+// MayLabel implements AboutHost: a fork tries it.
+func (Inherited) MayLabel(string) bool { return true }
 
 // Exe implements AboutHost.
 func (Inherited) Exe() string { return audit.OwnExe() }

@@ -170,17 +170,22 @@ func (c *call) configured(p *promise.Promise) {
 	}
 }
 
-// declines gives up a session with a script that this worker may not run, as if it had
-// ended.
+// declines gives up, as if this worker had ended, a session with a script that is the
+// host's to run, or with a new directory that the host could not label.
 func (c *call) declines(step plan.Step) *plan.Refusal {
-	if step.Init == nil {
-		return nil
-	}
 	apart := c.of.Apart()
 	if apart == nil {
 		return nil
 	}
-	c.declined = fmt.Errorf("the init script is the host's to run: %w", apart)
+	makes := step.Module == plan.SELinux && step.Label != "" && (step.Source != plan.ExistingInstance || step.Relabel)
+	switch {
+	case step.Init != nil:
+		c.declined = fmt.Errorf("the init script is the host's to run: %w", apart)
+	case makes && !c.of.MayLabel(step.Label):
+		c.declined = fmt.Errorf("%w, and may label no directory %q", apart, step.Label)
+	default:
+		return nil
+	}
 	return hostFault(c.declined)
 }
 

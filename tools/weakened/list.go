@@ -1119,7 +1119,7 @@ var weakenings = []weakening{
 	},
 	{
 		name: "ready: a script whose runner matters is a forked worker's", holds: "I-20", file: "internal/session/session.go",
-		check: "if apart == nil {", instead: "if true {",
+		check: "case step.Init != nil:", instead: "case false:",
 		pkg: "internal/session", tests: "TestDeclines",
 	},
 	{
@@ -1136,6 +1136,16 @@ var weakenings = []weakening{
 		name: "ready: SELinux: the host chooses no labels", holds: "I-20", file: "internal/kernel/peer/judge.go",
 		check: "case create != \"\":", instead: "case false:",
 		pkg: "internal/kernel/peer", tests: "TestJudgeContext",
+	},
+	{
+		name: "ready: SELinux: no label that the host may not give", holds: "I-20", file: "internal/session/session.go",
+		check: "makes && !c.of.MayLabel(step.Label):", instead: "false && makes:",
+		pkg: "internal/session", tests: "TestDeclines",
+	},
+	{
+		name: "ready: SELinux: what cannot be told is not permitted", holds: "I-20", file: "internal/kernel/selinuxfs/selinuxfs.go",
+		check: "bool { return err == nil && permitted }", instead: "bool { return err != nil || permitted }",
+		pkg: "internal/kernel/selinuxfs", tests: "TestDecision",
 	},
 	{
 		name: "ready: SELinux: a worker is no fork of the host", holds: "I-20", file: "internal/kernel/peer/judge.go",

@@ -12,6 +12,7 @@ import (
 	"pam_polyinst/internal/kernel/mntns"
 	"pam_polyinst/internal/kernel/mountfd"
 	"pam_polyinst/internal/kernel/procfs"
+	"pam_polyinst/internal/kernel/selinuxfs"
 )
 
 // Host is the process at the other end.
@@ -57,6 +58,9 @@ func (h *Host) Thread() lsm.Thread { return lsm.Of(h.proc) }
 
 // Apart implements session.AboutHost.
 func (h *Host) Apart() error { return h.apart }
+
+// MayLabel implements session.AboutHost.
+func (h *Host) MayLabel(context string) bool { return selinuxfs.MayLabel(h.Thread(), context) }
 
 // Exe implements session.AboutHost.
 func (h *Host) Exe() string { return h.exe }

@@ -197,7 +197,7 @@ func TestJudgeLabels(t *testing.T) {
 // Under SELinux a host is what it was when the policy let it connect, chooses no labels,
 // and has its scripts run by itself.
 func TestJudgeContext(t *testing.T) {
-	const sshd, own = "system_u:system_r:sshd_t:s0-s15", "system_u:system_r:polyinst_t:s0-s15"
+	const sshd, own = "system_u:system_r:sshd_t:s2-s15", "system_u:system_r:polyinst_t:s0-s15"
 	for what, c := range map[string]struct {
 		connected, create, own string
 		want                   string

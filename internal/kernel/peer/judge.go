@@ -187,7 +187,7 @@ func (h *Host) judgeLabels(claim Claim, own Own) error {
 // judgeContext judges a host under SELinux. Whether it is served the policy has said
 // when it connected, in the context that it has. What is made is labelled as the policy
 // and the plan say of it, whoever makes it; what the host has chosen for all that it
-// makes, a fork would have inherited. What a script may do goes by who runs it.
+// makes, a fork would have inherited.
 func (h *Host) judgeContext(t lsm.Thread, context, connected, own string) error {
 	create, _, err := t.Attribute("fscreate")
 	switch {

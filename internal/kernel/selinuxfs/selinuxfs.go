@@ -117,37 +117,54 @@ func Denies(class, permission string) bool {
 	if err != nil {
 		return false
 	}
-	index, err := read(mount + "/class/" + class + "/index")
+	permitted, err := access(own, own, class, permission)
+	return err == nil && !permitted
+}
+
+// MayLabel reports whether the policy surely lets a thread give a directory this
+// context, or would carry out no denial.
+func MayLabel(who lsm.Thread, context string) bool {
+	if !Enforcing() {
+		return true
+	}
+	theirs, err := Current(who)
 	if err != nil {
 		return false
+	}
+	return surely(access(theirs, context, "dir", "relabelto"))
+}
+
+func surely(permitted bool, err error) bool { return err == nil && permitted }
+
+func access(source, target, class, permission string) (permitted bool, err error) {
+	index, err := read(mount + "/class/" + class + "/index")
+	if err != nil {
+		return false, err
 	}
 	number, err := read(mount + "/class/" + class + "/perms/" + permission)
 	if err != nil {
-		return false
+		return false, err
 	}
-	answer, err := ask("access", own+" "+own+" "+index)
+	answer, err := ask("access", source+" "+target+" "+index)
 	if err != nil {
-		return false
+		return false, err
 	}
-	return denied(answer, number)
+	return decision(answer, number)
 }
 
-// denied reads an answer of the file access: allowed, decided, auditallow and
+// decision reads an answer of the file access: allowed, decided, auditallow and
 // auditdeny as sets of bits, the number of the policy, and flags, of which the first
 // says that the domain is permissive. A permission is numbered from 1.
-func denied(answer, number string) bool {
+func decision(answer, number string) (permitted bool, err error) {
 	const permissive = 1
 	fields := strings.Fields(answer)
 	n, err := strconv.ParseUint(number, 10, 6)
 	if err != nil || n < 1 || n > 32 || len(fields) != 6 {
-		return false
+		return false, fmt.Errorf("access: %q, %q", answer, number)
 	}
-	allowed, err := strconv.ParseUint(fields[0], 16, 32)
-	if err != nil {
-		return false
-	}
-	flags, err := strconv.ParseUint(fields[5], 16, 32)
-	return err == nil && flags&permissive == 0 && allowed>>(n-1)&1 == 0
+	allowed, err1 := strconv.ParseUint(fields[0], 16, 32)
+	flags, err2 := strconv.ParseUint(fields[5], 16, 32)
+	return flags&permissive != 0 || allowed>>(n-1)&1 != 0, errors.Join(err1, err2)
 }
 
 // Canonical is the way in which the kernel writes a context; an error if the
