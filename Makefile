@@ -261,6 +261,8 @@ install: ## install what was built; a configuration that is there stays
 	mv -f "$(DESTDIR)$(PAMDIR)/.pam_polyinst.so.new" "$(DESTDIR)$(PAMDIR)/pam_polyinst.so"
 	install -m 0755 build/polyinst "$(DESTDIR)$(SBINDIR)/.polyinst.new"
 	mv -f "$(DESTDIR)$(SBINDIR)/.polyinst.new" "$(DESTDIR)$(SBINDIR)/polyinst"
+	@# the label by which systemd starts it in its domain (dist/selinux); rpm and dpkg know it
+	@if [ -z "$(DESTDIR)" ] && command -v restorecon >/dev/null; then restorecon "$(SBINDIR)/polyinst" || :; fi
 	@for page in man/*.[58]; do [ -e "$$page" ] || continue; \
 		echo install $$page; install -m 0644 "$$page" "$(DESTDIR)$(MANDIR)/man$${page##*.}/" || exit 1; done
 	install -m 0644 build/completions/bash "$(DESTDIR)$(BASHCOMPDIR)/polyinst"

@@ -18,8 +18,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PIDFD = 3 }; /* P_PIDFD, which older libcs do not name */
-
 /* Listens until the worker has reported, gone silent, or the time is up. */
 static bool listen_to(const struct call *call, int sock, struct answer *a)
 {

@@ -20,6 +20,12 @@
 #define BUILD_TEXT(x) TEXT_OF(x)
 #define BUILD BUILD_TEXT(POLYINST_BUILD)
 
+/* The kernel's, which older headers of libc do not name. */
+enum {
+	PIDFD = 3,      /* P_PIDFD of waitid(2) */
+	PEERPIDFD = 77, /* SO_PEERPIDFD, from Linux 6.5 on */
+};
+
 enum {
 	DEADLINE_MS = 30000, /* one whole call, until the worker sets another */
 	HELLO_MS = 200,      /* until a ready worker answers, or the host forks, at the most; */
@@ -103,6 +109,7 @@ int polyinstRetake(void);
 /* view.c */
 const char *item(const struct call *call, int which);
 bool user_started(const struct call *call);
+bool awaits_profile(void);
 struct kept *kept(const struct call *call, bool make);
 void leave_place(struct place *p);
 int join(const struct call *call, const struct answer *a);

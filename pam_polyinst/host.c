@@ -59,21 +59,16 @@ static void make_request(struct request *r, const struct call *call, bool in_pla
 	r->length = 0;
 	(void)!readlink("/proc/thread-self/ns/mnt", ns, sizeof ns - 1);
 	put(r, "build=", BUILD);
-	put(r, "user=", item(call, PAM_USER));
-	put(r, "service=", item(call, PAM_SERVICE));
-	put(r, "tty=", item(call, PAM_TTY));
-	put(r, "ruser=", item(call, PAM_RUSER));
-	put(r, "rhost=", item(call, PAM_RHOST));
-	put_number(r, "open=", call->open);
-	put_number(r, "silent=", (call->flags & PAM_SILENT) != 0);
+	const struct { const char *key; int item; } items[] = {
+		{ "user=", PAM_USER }, { "service=", PAM_SERVICE }, { "tty=", PAM_TTY }, { "ruser=", PAM_RUSER }, { "rhost=", PAM_RHOST } };
+	for (size_t i = 0; i < sizeof items / sizeof items[0]; i++)
+		put(r, items[i].key, item(call, items[i].item));
+	const struct { const char *key; unsigned long n; } numbers[] = { { "open=", call->open }, { "silent=", (call->flags & PAM_SILENT) != 0 },
+		{ "inplace=", in_place }, { "back=", r->back >= 0 }, { "closes=", k && k->closes }, { "exec=", awaits_profile() },
+		{ "pid=", (unsigned long)getpid() }, { "tid=", (unsigned long)gettid() }, { "ruid=", getuid() }, { "held=", (unsigned long)open } };
+	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+		put_number(r, numbers[i].key, numbers[i].n);
 	put(r, "ns=", ns);
-	put_number(r, "inplace=", in_place);
-	put_number(r, "back=", r->back >= 0);
-	put_number(r, "closes=", k && k->closes);
-	put_number(r, "pid=", (unsigned long)getpid());
-	put_number(r, "tid=", (unsigned long)gettid());
-	put_number(r, "ruid=", getuid());
-	put_number(r, "held=", (unsigned long)open);
 	put(r, "helduser=", open ? held.user : "");
 	for (int i = 0; i < call->argc; i++)
 		put(r, "arg=", call->argv[i]);

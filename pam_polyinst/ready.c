@@ -9,8 +9,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { PEERPIDFD = 77 }; /* SO_PEERPIDFD of Linux 6.5, which older headers do not name */
-
 /* Reports whether only root can have put the socket there: it and each directory on
  * the way are root's alone to write. A link never is: its mode says that all may. */
 static bool way_is_roots(void)
@@ -36,11 +34,11 @@ static bool greets(int sock)
 	return false;
 }
 
-/* Asks a ready worker, and returns the socket. -1: there is none, and *why says why,
- * unless this machine has none at all. The host waits for HELLO_MS at most, and not at
- * all if the queue is full. The listener must be root in this user namespace and pid
- * namespace: another root has another number here, or none. A worker whose kernel has no
- * pidfd of who has connected is asked when it has greeted, and has opened one. */
+/* Asks a ready worker, and returns the socket. -1: there is none, and *why says why, unless
+ * this machine has none at all. The host waits for HELLO_MS at most, and not at all if the
+ * queue is full. The listener must be root in this user namespace and pid namespace: another
+ * root has another number here, or none. A worker whose kernel has no pidfd of who has
+ * connected is asked when it has greeted, and has opened one. */
 int ask_ready(const struct call *call, const struct request *r, struct answer *a, const char **why)
 {
 	const struct sockaddr_un to = { AF_UNIX, READY_SOCKET };

@@ -67,6 +67,18 @@ bool user_started(const struct call *call)
 	return getuid() != 0 || *item(call, PAM_RUSER);
 }
 
+/* Reports whether this thread has asked AppArmor for another profile from its next
+ * execve(2) on. Nobody else can: whoever reads this file is told of themselves. */
+bool awaits_profile(void)
+{
+	char first;
+	int fd = open("/proc/thread-self/attr/apparmor/exec", O_RDONLY | O_CLOEXEC);
+	const bool awaits = fd < 0 ? errno != ENOENT : read(fd, &first, 1) >= 0 || errno != EINVAL;
+
+	close_fd(&fd);
+	return awaits;
+}
+
 static struct place stand_here(void)
 {
 	return (struct place){ open("/proc/thread-self/ns/mnt", O_RDONLY | O_CLOEXEC), -1, open(".", O_PATH | O_DIRECTORY | O_CLOEXEC) };

@@ -12,6 +12,7 @@ import (
 	"pam_polyinst/internal/core/plan"
 	"pam_polyinst/internal/core/shellword"
 	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/lsm"
 	"pam_polyinst/internal/kernel/mntns"
 	"pam_polyinst/internal/kernel/selinuxfs"
 	"pam_polyinst/internal/observe"
@@ -41,7 +42,7 @@ func checkMachine(c *config.Config, files observe.Files, conf string) ([]remark,
 	}
 	out = append(out, checkSELinux(whole)...)
 	out = append(out, checkProjects(c)...)
-	m, err := promise.Machine(config.Args{Conf: conf}, observe.Security(observe.CurrentContext, nobodyYet))
+	m, err := promise.Machine(config.Args{Conf: conf}, observe.Security(lsm.Own(), observe.CurrentContext, nobodyYet))
 	if err != nil {
 		return nil, err
 	}

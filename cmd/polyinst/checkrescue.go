@@ -8,6 +8,7 @@ import (
 	"pam_polyinst/cmd/polyinst/internal/pamstack"
 	"pam_polyinst/internal/core/config"
 	"pam_polyinst/internal/core/plan"
+	"pam_polyinst/internal/kernel/lsm"
 	"pam_polyinst/internal/observe"
 )
 
@@ -38,7 +39,7 @@ func printRescue(c *config.Config, files observe.Files, pam string) {
 
 // rescueTable is by the very functions that the module asks.
 func rescueTable(c *config.Config, files observe.Files, args config.Args) *table {
-	security := observe.Security(observe.CurrentContext, nobodyYet)
+	security := observe.Security(lsm.Own(), observe.CurrentContext, nobodyYet)
 	byContext := c.ByContext()
 	accepted := observe.AcceptedRescue(files.Main.Name)
 	t := &table{indent: "  "}

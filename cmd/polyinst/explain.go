@@ -11,6 +11,7 @@ import (
 
 	"pam_polyinst/cmd/polyinst/internal/pamstack"
 	"pam_polyinst/internal/core/plan"
+	"pam_polyinst/internal/kernel/lsm"
 	"pam_polyinst/internal/observe"
 	"pam_polyinst/internal/promise"
 )
@@ -165,7 +166,7 @@ func (e explainer) session(x *explanation, name, service string, outer *outerVie
 	var r *plan.Refusal
 	// what pam_selinux would set is not known here: this shell's stands for it
 	x.Promise, r = promise.Ask(promise.Question{User: name, Service: service, Args: e.line(x), Conf: e.conf,
-		Context: observe.CurrentContext, InContext: e.context})
+		Host: lsm.Own(), Context: observe.CurrentContext, InContext: e.context})
 	if !x.Known {
 		switch r := x.Identify(); {
 		case r != nil && r.Unknown:

@@ -21,7 +21,7 @@ func init() {
 
 func serveCommand() *cobra.Command {
 	var workers int
-	var foreground bool
+	var foreground, check bool
 	cmd := &cobra.Command{
 		Use:    "serve",
 		Hidden: true, // it is for systemd
@@ -39,11 +39,15 @@ by polyinst.socket. Nothing depends on it: whom it does not serve forks.`,
 			if workers < 1 || workers > workersMost {
 				return usageError{fmt.Errorf("--workers: from 1 to %d, not %d", workersMost, workers)}
 			}
+			if check {
+				return serve.May()
+			}
 			return (&serve.Pool{Workers: workers, Foreground: foreground, Log: os.Stderr}).Run()
 		},
 	}
 	cmd.Flags().IntVar(&workers, "workers", serve.Workers(), "`NUMBER` of sessions that are opened at one time")
 	cmd.Flags().BoolVar(&foreground, "foreground", false, "make the socket, instead of taking over systemd's")
+	cmd.Flags().BoolVar(&check, "check", false, "only say why no worker may serve here, and fail then")
 	return cmd
 }
 

@@ -13,6 +13,7 @@ import (
 	"pam_polyinst/cmd/polyinst/internal/pamstack"
 	"pam_polyinst/internal/core/config"
 	"pam_polyinst/internal/core/plan"
+	"pam_polyinst/internal/kernel/lsm"
 	"pam_polyinst/internal/kernel/wire"
 	"pam_polyinst/internal/observe"
 )
@@ -304,7 +305,7 @@ func (s *machineState) print(c *config.Config, files observe.Files, conf string)
 // admitted are those who get in while the configuration is broken.
 func admitted(main config.Source) string {
 	r := plan.RescueOfBroken(config.RescueOf(main), observe.AcceptedRescue(main.Name), config.Args{})
-	return whoIs(r.Who(false, observe.Security(observe.CurrentContext, nobodyYet)))
+	return whoIs(r.Who(false, observe.Security(lsm.Own(), observe.CurrentContext, nobodyYet)))
 }
 
 func (s *machineState) printWaiting(say func(head, format string, args ...any)) {

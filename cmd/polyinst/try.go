@@ -15,6 +15,7 @@ import (
 
 	"pam_polyinst/cmd/polyinst/internal/program"
 	"pam_polyinst/internal/core/config"
+	"pam_polyinst/internal/kernel/lsm"
 	"pam_polyinst/internal/kernel/mntns"
 	"pam_polyinst/internal/kernel/nss"
 	"pam_polyinst/internal/observe"
@@ -74,7 +75,7 @@ func userAndCommand(cmd *cobra.Command, args []string, usage string) error {
 }
 
 func try(name string, command []string, o tryOptions) error {
-	promised, refused := promise.Ask(promise.Question{User: name, Service: o.service, Args: o.args, Conf: o.conf, Context: observe.CurrentContext})
+	promised, refused := promise.Ask(promise.Question{User: name, Service: o.service, Args: o.args, Conf: o.conf, Host: lsm.Own(), Context: observe.CurrentContext})
 	if err := noConfiguration(promised); err != nil {
 		return err
 	}

@@ -133,7 +133,7 @@ func relabel(dir, polydir dirfd.Dir, rule plan.Rule, name string) error {
 		}
 		return setSELinuxLabel(dir, label)
 	}
-	if _, active, err := lsm.Smack(); !active {
+	if _, active, err := lsm.Own().Smack(); !active {
 		return err
 	}
 	label, cut := plan.SmackLabelInName(name)

@@ -17,6 +17,7 @@ import (
 	"pam_polyinst/internal/core/config"
 	"pam_polyinst/internal/core/plan"
 	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/lsm"
 )
 
 func must(t *testing.T, err error) {
@@ -422,6 +423,47 @@ func TestKeep(t *testing.T) {
 	}
 	if f := own("file/x"); len(f.Above) != 1 || f.Above[0].Problem != "is a regular file, not a directory" || f.Public.Exists {
 		t.Errorf("%+v", f)
+	}
+}
+
+// What a session gets is asked of its host's thread, and not of this one.
+func TestSecurityIsTheHosts(t *testing.T) {
+	for what, c := range map[string]struct {
+		files map[string]string
+		from  ContextFrom
+		want  plan.Security
+		hint  string
+	}{
+		"AppArmor":                  {map[string]string{"attr/apparmor/current": "web (enforce)\n"}, ExecContext, plan.Security{Module: plan.AppArmor, Enforcing: true, Session: "web"}, `the profile "web"`},
+		"AppArmor, our next execve": {map[string]string{"attr/apparmor/current": "web (enforce)\n", "attr/apparmor/exec": "user (complain)\n"}, ExecContext, plan.Security{Module: plan.AppArmor, Enforcing: true, Session: "web"}, `the profile "web"`},
+		"AppArmor, its own":         {map[string]string{"attr/apparmor/current": "web (enforce)\n", "attr/apparmor/exec": "user (complain)\n"}, CurrentContext, plan.Security{Module: plan.AppArmor, Enforcing: true, Session: "web"}, `the profile "web"`},
+		"Smack":                     {map[string]string{"attr/smack/current": "Secret"}, ExecContext, plan.Security{Module: plan.Smack, Enforcing: true, Session: "Secret"}, `the label "Secret"`},
+		"none":                      {map[string]string{"status": ""}, ExecContext, plan.Security{}, ""},
+	} {
+		fd, err := unix.Open(write(t, c.files), unix.O_PATH|unix.O_CLOEXEC, 0)
+		must(t, err)
+		host := lsm.Of(fd)
+		if got := underAnother(host, c.from); got != c.want {
+			t.Errorf("%s: %+v, want %+v", what, got, c.want)
+		}
+		if hint := deniedByAnother(host); (hint != "") != (c.hint != "") || !strings.Contains(hint, c.hint) {
+			t.Errorf("%s: %q", what, hint)
+		}
+		_ = unix.Close(fd)
+		if got := underAnother(host, c.from); got.Problem == "" || !got.Enforcing {
+			t.Errorf("%s, and the host has gone: %+v", what, got)
+		}
+	}
+	fd, err := unix.Open(write(t, map[string]string{"attr/current": "u:r:sshd_t:s0\x00", "attr/exec": "u:r:user_t:s2\x00"}), unix.O_PATH|unix.O_CLOEXEC, 0)
+	must(t, err)
+	defer unix.Close(fd)
+	for from, want := range map[ContextFrom]string{ExecContext: "u:r:user_t:s2", CurrentContext: "u:r:sshd_t:s0"} {
+		if got := underSELinux(lsm.Of(fd), from, plan.Subject{}); got.Session != want || got.Problem != "" {
+			t.Errorf("SELinux, %d: %+v, want %q", from, got, want)
+		}
+	}
+	if got := underSELinux(lsm.Of(-1), CurrentContext, plan.Subject{}); got.Problem == "" {
+		t.Errorf("SELinux, and the host has gone: %+v", got)
 	}
 }
 

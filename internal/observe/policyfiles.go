@@ -7,6 +7,7 @@ import (
 	"pam_polyinst/internal/core/plan"
 	"pam_polyinst/internal/core/selinux"
 	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/lsm"
 	"pam_polyinst/internal/kernel/nss"
 	"pam_polyinst/internal/kernel/selinuxfs"
 )
@@ -68,9 +69,9 @@ func labelOf(path string, kind selinux.FileKind) (string, error) {
 	return label, nil
 }
 
-// defaultContext is what the policy's files give a user's session:
+// defaultContext is what the policy's files give a user's session of a host:
 // getseuserbyname(3) and get_default_context_with_level(3).
-func defaultContext(s plan.Subject) (string, error) {
+func defaultContext(host lsm.Thread, s plan.Subject) (string, error) {
 	seusers, err := policyFile("seusers")
 	if err != nil {
 		return "", err
@@ -86,7 +87,7 @@ func defaultContext(s plan.Subject) (string, error) {
 	if !selinuxfs.MLS() {
 		level = ""
 	}
-	from, err := selinuxfs.Current()
+	from, err := selinuxfs.Current(host)
 	if err != nil {
 		return "", err
 	}

@@ -28,24 +28,28 @@ const (
 // SELinuxActive reports whether SELinux is on.
 func SELinuxActive() bool { return selinuxfs.Active() }
 
-// Security asks what the security module gives this session. Where several are
-// active, which kernels do not permit yet, SELinux counts before Smack, and
-// Smack before AppArmor: the one that says most of files.
-func Security(from ContextFrom, s plan.Subject) plan.Security {
+// Security asks what the security module gives the session of a host, whose thread
+// host is. Where several are active, which kernels do not permit yet, SELinux counts
+// before Smack, and Smack before AppArmor: the one that says most of files.
+func Security(host lsm.Thread, from ContextFrom, s plan.Subject) plan.Security {
 	if selinuxfs.Active() {
-		return underSELinux(from, s)
+		return underSELinux(host, from, s)
 	}
-	if label, active, err := lsm.Smack(); active || err != nil {
+	return underAnother(host, from)
+}
+
+func underAnother(host lsm.Thread, from ContextFrom) plan.Security {
+	if label, active, err := host.Smack(); active || err != nil {
 		return otherModule(from, plan.Security{Module: plan.Smack, Enforcing: true, Session: label}, err)
 	}
-	profile, active, err := lsm.AppArmor()
+	profile, active, err := host.AppArmor()
 	if !active && err == nil {
 		return plan.Security{}
 	}
 	if err == nil && from == ExecContext {
 		var waiting bool
 		var next lsm.Profile
-		if next, waiting, err = lsm.AppArmorExec(); waiting {
+		if next, waiting, err = host.AppArmorExec(); waiting {
 			profile = next
 		}
 	}
@@ -56,16 +60,16 @@ func Security(from ContextFrom, s plan.Subject) plan.Security {
 	return otherModule(from, sec, err)
 }
 
-func underSELinux(from ContextFrom, s plan.Subject) plan.Security {
+func underSELinux(host lsm.Thread, from ContextFrom, s plan.Subject) plan.Security {
 	sec := plan.Security{Module: plan.SELinux, Enforcing: selinuxfs.Enforcing()}
 	var err error
 	switch from {
 	case CurrentContext:
-		sec.Session, err = selinuxfs.Current()
+		sec.Session, err = selinuxfs.Current(host)
 	case DefaultContext:
-		sec.Session, err = defaultContext(s)
+		sec.Session, err = defaultContext(host, s)
 	default:
-		sec.Session, err = selinuxfs.Exec()
+		sec.Session, err = selinuxfs.Exec(host)
 		if err == nil && sec.Session == "" {
 			err = fmt.Errorf("the session has no security context yet: `pam_selinux.so open` must stand before this line in the PAM stack (or use_default_context, use_current_context)")
 		}
@@ -91,19 +95,23 @@ func otherModule(from ContextFrom, sec plan.Security, err error) plan.Security {
 // programs polyinstantiate.
 var booleans = []string{"allow_polyinstantiation", "polyinstantiation_enabled"}
 
-// DeniedHint is the way out of a denial: empty where no security module can
-// have made it.
-func DeniedHint() string {
+// DeniedHint is the way out of what was denied to the thread who, which is this
+// worker's for what it does itself: empty where no security module can have denied it.
+func DeniedHint(who lsm.Thread) string {
 	if selinuxfs.Active() {
 		if selinuxfs.Enforcing() {
 			return deniedBySELinux()
 		}
 		return ""
 	}
-	if label, active, _ := lsm.Smack(); active {
+	return deniedByAnother(who)
+}
+
+func deniedByAnother(who lsm.Thread) string {
+	if label, active, _ := who.Smack(); active {
 		return fmt.Sprintf("Smack is active, and this program has the label %q: what it may not do is in the kernel's log; where smackfs's onlycap names labels, this one must be among them", label)
 	}
-	profile, _, err := lsm.AppArmor()
+	profile, _, err := who.AppArmor()
 	switch {
 	case err != nil:
 		return "AppArmor confines this program by a profile that does not even let it ask which: " + deniedByAppArmor

@@ -11,6 +11,7 @@ import (
 	"pam_polyinst/internal/core/config"
 	"pam_polyinst/internal/core/plan"
 	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/lsm"
 	"pam_polyinst/internal/kernel/mntns"
 	"pam_polyinst/internal/observe"
 )
@@ -21,6 +22,9 @@ type Question struct {
 	Service string
 	Args    []string // of the PAM line
 	HostUID uint32   // the host's real uid; a command knows of none: 0
+	// Host is the thread of which security modules are asked what the session gets;
+	// a command has none but its own.
+	Host lsm.Thread
 	// Context says where the session's security context is, unless an argument
 	// does. What pam_selinux would set a command does not know: CurrentContext.
 	Context observe.ContextFrom
@@ -148,7 +152,7 @@ func (p *Promise) selectRules() *plan.Refusal {
 // Security is what the security module gives the session. It is asked once.
 func (p *Promise) Security() plan.Security {
 	if p.security == nil {
-		s := observe.Security(p.contextFrom(), p.Who)
+		s := observe.Security(p.question.Host, p.contextFrom(), p.Who)
 		if p.question.InContext != "" && s.Module != plan.NoModule {
 			s.Session, s.Problem = p.question.InContext, ""
 		}

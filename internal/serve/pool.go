@@ -73,6 +73,9 @@ type news struct {
 	said  string
 }
 
+// May says why no worker may serve where this process is.
+func May() error { return self.MayServe() }
+
 // Run serves until it is told to end, and returns when the last conversation is
 // over.
 func (p *Pool) Run() error {
@@ -165,6 +168,9 @@ func (p *Pool) open() error {
 	var err error
 	if wire.Build == "" {
 		return errors.New("this polyinst does not know of which build it is, and no module would take it for its own")
+	}
+	if err := May(); err != nil {
+		return err
 	}
 	listener, kept, there, err := peer.Activation()
 	ends := mountfd.InheritedEnds(kept)

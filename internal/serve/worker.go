@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync/atomic"
 
+	"pam_polyinst/internal/kernel/lsm"
 	"pam_polyinst/internal/kernel/mountfd"
 	"pam_polyinst/internal/kernel/peer"
 	"pam_polyinst/internal/kernel/self"
@@ -95,7 +96,7 @@ func begin() (*worker, error) {
 	}
 	// once through what each session goes through: the first host finds it warm, and
 	// what a directory service keeps open is there when it is noted
-	_, _ = promise.Ask(promise.Question{User: "root", Service: "polyinst", Context: observe.CurrentContext})
+	_, _ = promise.Ask(promise.Question{User: "root", Service: "polyinst", Host: lsm.Own(), Context: observe.CurrentContext})
 	_, _ = observe.Machine(false) // random numbers are the first thing for which Go has a timer, and its descriptors
 	if w.own, err = peer.NewOwn(); err != nil {
 		return nil, err
@@ -155,7 +156,7 @@ func (w *worker) converse(h *peer.Host, later *[]func()) (entered bool, ended er
 		err = errors.New("the ready worker is of another build")
 	}
 	if err == nil {
-		err = h.Judge(peer.Claim{PID: request.HostPID, TID: request.HostThread, RealUID: request.HostUID, NS: request.HostNS}, w.own)
+		err = h.Judge(peer.Claim{PID: request.HostPID, TID: request.HostThread, RealUID: request.HostUID, NS: request.HostNS, Exec: request.Exec}, w.own)
 	}
 	if err == nil && request.InPlace {
 		err = errors.New("the host has unshared itself")

@@ -155,6 +155,9 @@ func (b *building) stage(m plan.Machine) (plan.Plan, *plan.Refusal) {
 	var refusal *plan.Refusal
 	round := promise.Round{Subject: b.Who, Machine: m, Own: b.Who.UID,
 		Cover: func(step plan.Step, scene *observe.Scene, view dirfd.View) (dirfd.Spot, *plan.Refusal) {
+			if r := b.declines(step); r != nil {
+				return dirfd.Spot{}, r
+			}
 			for _, w := range step.Warnings(b.Who.User) {
 				b.host.Log(wire.Warning, w)
 			}

@@ -48,11 +48,15 @@ func (h *host) Report(r wire.Report) error {
 // stand is a host's by which a test knows it.
 type stand struct {
 	Inherited
-	caps mntns.Capabilities
-	err  error
+	caps  mntns.Capabilities
+	err   error
+	apart error
+	label string // that it may give
 }
 
 func (s stand) Capabilities() (mntns.Capabilities, error) { return s.caps, s.err }
+func (s stand) MayLabel(context string) bool              { return context == s.label }
+func (s stand) Apart() error                              { return s.apart }
 
 // of is a call of alice's by su, before anything is known.
 func of(req wire.Request) (*call, *host) {
@@ -86,6 +90,50 @@ func TestRefuse(t *testing.T) {
 	wants(t, "no such account", h, "tell "+tellRefused, "report - 10 3 "+text)
 	if h.audits != 1 {
 		t.Errorf("%d audit records", h.audits)
+	}
+}
+
+// A worker that a security module tells from its host leaves to another worker what goes by
+// who does it: it says why, and reports nothing.
+func TestDeclines(t *testing.T) {
+	for what, c := range map[string]struct {
+		step  plan.Step
+		apart error
+		want  []string
+	}{
+		"no script":              {plan.Step{}, errors.New("it is apart"), nil},
+		"a script":               {plan.Step{Init: &plan.Init{}}, nil, nil},
+		"a label":                {plan.Step{Module: plan.SELinux, Label: "u:object_r:tmp_t:s0"}, errors.New("it is apart"), nil},
+		"a label too high":       {plan.Step{Module: plan.SELinux, Label: "u:object_r:tmp_t:s9"}, errors.New("it is apart"), []string{`why it is apart, and may label no directory "u:object_r:tmp_t:s9"`}},
+		"and by a fork":          {plan.Step{Module: plan.SELinux, Label: "u:object_r:tmp_t:s9"}, nil, nil},
+		"it is there":            {plan.Step{Module: plan.SELinux, Label: "u:object_r:tmp_t:s9", Source: plan.ExistingInstance}, errors.New("it is apart"), nil},
+		"it is to be relabelled": {plan.Step{Module: plan.SELinux, Label: "u:object_r:tmp_t:s9", Source: plan.ExistingInstance, Relabel: true}, errors.New("it is apart"), []string{`why it is apart, and may label no directory "u:object_r:tmp_t:s9"`}},
+		"Smack's label":          {plan.Step{Module: plan.Smack, Label: "Secret"}, errors.New("it is apart"), nil},
+		"a script, by another":   {plan.Step{Init: &plan.Init{}}, errors.New("it is apart"), []string{"why the init script is the host's to run: it is apart"}},
+	} {
+		call, h := of(wire.Request{})
+		call.of = stand{apart: c.apart, label: "u:object_r:tmp_t:s0"}
+		if r := call.declines(c.step); r != nil {
+			call.refuse(r)
+		}
+		wants(t, what, h, c.want...)
+		if h.audits != 0 {
+			t.Errorf("%s: %d audit records", what, h.audits)
+		}
+	}
+	for what, c := range map[string]struct {
+		reason string
+		apart  error
+		want   []string
+	}{
+		"denied to it":          {"mkdir /tmp/x: permission denied", errors.New("it is apart"), []string{"why it is apart, and this worker is denied: mkdir /tmp/x: permission denied"}},
+		"denied to the host":    {"mkdir /tmp/x: permission denied", nil, []string{"tell " + tellRefused, `report - 6 3 session refused for "alice": mkdir /tmp/x: permission denied`}},
+		"refused, whoever asks": {"it is a file", errors.New("it is apart"), []string{"tell " + tellRefused, `report - 6 3 session refused for "alice": it is a file`}},
+	} {
+		call, h := of(wire.Request{})
+		call.of = stand{apart: c.apart}
+		call.refuse(&plan.Refusal{Fault: plan.FaultUser, Reason: c.reason})
+		wants(t, what, h, c.want...)
 	}
 }
 

@@ -10,7 +10,8 @@ import (
 	"pam_polyinst/internal/sessions/record"
 )
 
-// Open answers a host that opens a session, by exactly one report.
+// Open answers a host that opens a session, by exactly one report, or by none if
+// another worker is to do it.
 func Open(req wire.Request, host Host, of AboutHost) {
 	c := newCall(req, host, of)
 	defer c.close()

@@ -7,6 +7,7 @@ import (
 	"pam_polyinst/internal/core/plan"
 	"pam_polyinst/internal/kernel/audit"
 	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/lsm"
 	"pam_polyinst/internal/kernel/mntns"
 	"pam_polyinst/internal/kernel/mountfd"
 	"pam_polyinst/internal/kernel/wire"
@@ -21,6 +22,16 @@ import (
 type AboutHost interface {
 	// Capabilities are those of the host's thread.
 	Capabilities() (mntns.Capabilities, error)
+	// Thread is the host's: security modules are asked of it what the session gets.
+	Thread() lsm.Thread
+	// Apart says why a security module tells what this worker does from what the host
+	// does; nil: it does not. A worker that is apart runs no script of a session: what one
+	// may do, and how what it makes is labelled, goes by who runs it. Nor does it refuse
+	// a session for what was denied to itself.
+	Apart() error
+	// MayLabel reports, of a worker that is apart, whether SELinux would let the host
+	// give a directory this context.
+	MayLabel(context string) bool
 	// Exe is the path of the host program.
 	Exe() string
 	// Login says in whose name the kernel's audit log has the host, where it does
@@ -39,6 +50,15 @@ type Inherited struct{ Why string }
 
 // Capabilities implements AboutHost.
 func (Inherited) Capabilities() (mntns.Capabilities, error) { return mntns.OwnCapabilities() }
+
+// Thread implements AboutHost: a fork has its parent's attributes.
+func (Inherited) Thread() lsm.Thread { return lsm.Own() }
+
+// Apart implements AboutHost.
+func (Inherited) Apart() error { return nil }
+
+// MayLabel implements AboutHost: a fork tries it.
+func (Inherited) MayLabel(string) bool { return true }
 
 // Exe implements AboutHost.
 func (Inherited) Exe() string { return audit.OwnExe() }
@@ -189,7 +209,7 @@ func (c *call) joinable() (bool, *plan.Refusal) {
 	}
 	if !caps.SysAdmin {
 		r := hostFault(fmt.Errorf("the host lacks CAP_SYS_ADMIN, which a mount namespace needs"))
-		if hint := observe.DeniedHint(); hint != "" && c.Security().Module == plan.AppArmor {
+		if hint := observe.DeniedHint(c.of.Thread()); hint != "" && c.Security().Module == plan.AppArmor {
 			r.Reason += "; " + hint // a profile takes capabilities away
 		}
 		return false, r

@@ -13,6 +13,7 @@ import (
 	"pam_polyinst/internal/instance"
 	"pam_polyinst/internal/kernel/audit"
 	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/lsm"
 	"pam_polyinst/internal/kernel/mntns"
 	"pam_polyinst/internal/kernel/nss"
 	"pam_polyinst/internal/kernel/wire"
@@ -67,6 +68,8 @@ type call struct {
 	view string       // scope "user": what the sessions that share have in common
 
 	until time.Time // when the host gives up
+
+	declined error // why another worker, which the host forks, is to open this session
 }
 
 func newCall(req wire.Request, host Host, of AboutHost) *call {
@@ -136,8 +139,9 @@ func (c *call) close() {
 
 // promised finds out what the session is promised.
 func (c *call) promised() (r *plan.Refusal) {
-	c.Promise, r = promise.Ask(promise.Question{User: c.req.User, Service: c.req.Service, Args: c.req.Args, HostUID: c.req.HostUID,
+	c.Promise, r = promise.Ask(promise.Question{User: c.req.User, Service: c.req.Service, Args: c.req.Args, HostUID: c.req.HostUID, Host: c.of.Thread(),
 		Context: observe.ExecContext, Configured: c.configured})
+	c.debug("worker: %s", c.of.By())
 	if c.Selected {
 		c.warn()
 	}
@@ -166,11 +170,37 @@ func (c *call) configured(p *promise.Promise) {
 	}
 }
 
+// declines gives up, as if this worker had ended, a session with a script that is the
+// host's to run, or with a new directory that the host could not label.
+func (c *call) declines(step plan.Step) *plan.Refusal {
+	apart := c.of.Apart()
+	if apart == nil {
+		return nil
+	}
+	makes := step.Module == plan.SELinux && step.Label != "" && (step.Source != plan.ExistingInstance || step.Relabel)
+	switch {
+	case step.Init != nil:
+		c.declined = fmt.Errorf("the init script is the host's to run: %w", apart)
+	case makes && !c.of.MayLabel(step.Label):
+		c.declined = fmt.Errorf("%w, and may label no directory %q", apart, step.Label)
+	default:
+		return nil
+	}
+	return hostFault(c.declined)
+}
+
 // refuse answers with a refusal, or admits a user of the rescue group to the
 // view of process 1, if the host is in it: any other may be one that a user chose.
 func (c *call) refuse(r *plan.Refusal) {
+	if apart := c.of.Apart(); c.declined == nil && apart != nil && denied(r) {
+		c.declined = fmt.Errorf("%w, and this worker is denied: %w", apart, r)
+	}
+	if c.declined != nil {
+		c.host.Why(c.declined.Error()) // and no report
+		return
+	}
 	if denied(r) {
-		if hint := observe.DeniedHint(); hint != "" {
+		if hint := observe.DeniedHint(lsm.Own()); hint != "" {
 			r.Reason += "; " + hint
 		}
 	}

@@ -931,7 +931,7 @@ def connect():
     return os.getpid()
 def ask(pid, build="`+h.Build()+`"):
     s.send(("build=%s\0user=alice\0service=su\0tty=\0ruser=\0rhost=\0open=1\0silent=0\0ns=\0inplace=0\0back=0\0closes=0\0"
-        "pid=%d\0tid=%d\0ruid=0\0held=0\0helduser=\0ready=\0" % (build, pid, pid)).encode())
+        "pid=%d\0tid=%d\0ruid=0\0held=0\0exec=0\0helduser=\0ready=\0" % (build, pid, pid)).encode())
 def child(does):
     pid = os.fork()
     if pid == 0:

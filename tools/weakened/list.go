@@ -1118,9 +1118,99 @@ var weakenings = []weakening{
 		tests: "TestReadyAsksItself",
 	},
 	{
+		name: "ready: what a profile gives the session is the host's", holds: "I-20", file: "internal/observe/security.go",
+		check: "profile, active, err := host.AppArmor()", instead: "profile, active, err := lsm.Own().AppArmor()",
+		pkg: "internal/observe", tests: "TestSecurityIsTheHosts",
+	},
+	{
+		name: "ready: the session's context is the host's", holds: "I-20", file: "internal/observe/security.go",
+		check: "sec.Session, err = selinuxfs.Exec(host)", instead: "sec.Session, err = selinuxfs.Exec(lsm.Own())",
+		pkg: "internal/observe", tests: "TestSecurityIsTheHosts",
+	},
+	{
+		name: "ready: a script whose runner matters is a forked worker's", holds: "I-20", file: "internal/session/session.go",
+		check: "case step.Init != nil:", instead: "case false:",
+		pkg: "internal/session", tests: "TestDeclines",
+	},
+	{
+		name: "ready: what is denied to a worker is another's to refuse", holds: "I-20", file: "internal/session/session.go",
+		check: "c.declined == nil && apart != nil && denied(r) {", instead: "false && apart != nil {",
+		pkg: "internal/session", tests: "TestDeclines",
+	},
+	{
+		name: "ready: SELinux: the host is what the policy let connect", holds: "I-20", file: "internal/kernel/peer/judge.go",
+		check: "case context != connected:", instead: "case false:",
+		pkg: "internal/kernel/peer", tests: "TestJudgeContext",
+	},
+	{
+		name: "ready: SELinux: the host chooses no labels", holds: "I-20", file: "internal/kernel/peer/judge.go",
+		check: "case create != \"\":", instead: "case false:",
+		pkg: "internal/kernel/peer", tests: "TestJudgeContext",
+	},
+	{
+		name: "ready: SELinux: no label that the host may not give", holds: "I-20", file: "internal/session/session.go",
+		check: "makes && !c.of.MayLabel(step.Label):", instead: "false && makes:",
+		pkg: "internal/session", tests: "TestDeclines",
+	},
+	{
+		name: "ready: SELinux: what cannot be told is not permitted", holds: "I-20", file: "internal/kernel/selinuxfs/selinuxfs.go",
+		check: "bool { return err == nil && permitted }", instead: "bool { return err != nil || permitted }",
+		pkg: "internal/kernel/selinuxfs", tests: "TestDecision",
+	},
+	{
+		name: "ready: SELinux: a worker is no fork of the host", holds: "I-20", file: "internal/kernel/peer/judge.go",
+		check: "h.apart = fmt.Errorf(\"SELinux:", instead: "_ = fmt.Errorf(\"SELinux:",
+		pkg: "internal/kernel/peer", tests: "TestJudgeContext",
+	},
+	{
+		name: "ready: SELinux: workers are in their domain", holds: "I-20", file: "internal/kernel/self/self.go",
+		check: "err != nil || c.Type != domain {", instead: "err != nil || c.Type == \"\" {",
+		pkg: "internal/kernel/self", tests: "TestServesIn",
+	},
+	{
 		name: "ready: the host's namespaces are the worker's", holds: "I-20", file: "internal/kernel/peer/judge.go",
 		check: "if theirs != own[kind] {", instead: "if false {",
 		tests: "TestReadyRejects",
+	},
+	{
+		name: "ready: a profile's rules permit that its program is served", holds: "I-20", file: "internal/kernel/peer/judge.go",
+		check: "if missing != \"\" {", instead: "if missing != \"\" && false {",
+		pkg: "internal/kernel/peer", tests: "TestJudgeLabels",
+	},
+	{
+		name: "ready: what AppArmor denies is not permitted", holds: "I-20", file: "internal/kernel/lsm/apparmor.go",
+		check: "return allowed &^ denied, nil", instead: "return allowed, nil",
+		pkg: "internal/kernel/lsm", tests: "TestParseAnswer",
+	},
+	{
+		name: "ready: a profile that waits is the host's to say", holds: "I-20", file: "internal/kernel/lsm/apparmor.go",
+		check: "if t != Own() {", instead: "if false {",
+		pkg: "internal/kernel/lsm", tests: "TestAppArmorExecIsTheReaders",
+	},
+	{
+		name: "ready: no profile waits for the host's next execve", holds: "I-20", file: "internal/kernel/peer/judge.go",
+		check: "case claim.Exec:", instead: "case false:",
+		pkg: "internal/kernel/peer", tests: "TestJudgeLabels",
+	},
+	{
+		name: "ready: a profile has one name for host and worker", holds: "I-20", file: "internal/kernel/peer/judge.go",
+		check: "case profile.Elsewhere():", instead: "case false:",
+		pkg: "internal/kernel/peer", tests: "TestJudgeLabels",
+	},
+	{
+		name: "ready: init scripts of confined programs are theirs", holds: "I-20", file: "internal/kernel/peer/judge.go",
+		check: "h.context, h.apart = profile.Name, fmt.Errorf(\"AppArmor:", instead: "h.context, _ = profile.Name, fmt.Errorf(\"AppArmor:",
+		pkg: "internal/kernel/peer", tests: "TestJudgeLabels",
+	},
+	{
+		name: "ready: what a profile takes of the capabilities", holds: "I-20", file: "internal/kernel/peer/judge.go",
+		check: "h.caps, err = mntns.CapabilitiesOfTask(claim.TID)", instead: "_ = mntns.CapabilitiesOfTask",
+		pkg: "internal/kernel/peer", tests: "TestJudgeLabels",
+	},
+	{
+		name: "ready: under Smack for its own label", holds: "I-20", file: "internal/kernel/peer/judge.go",
+		check: "|| smack != own.smack {", instead: "{",
+		pkg: "internal/kernel/peer", tests: "TestJudgeLabels",
 	},
 	{
 		name: "ready: the host may do what the worker may", holds: "I-20", file: "internal/kernel/peer/judge.go",

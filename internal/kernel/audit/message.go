@@ -41,13 +41,14 @@ type Message struct {
 	Success   bool
 }
 
-// Login is in whose name the kernel has a host: its loginuid and the number of its
-// audit session (proc_pid_loginuid(5)). The zero one is that of whoever sends the
-// record, which the kernel stamps by itself.
+// Login is in whose name the kernel has a host: its loginuid, the number of its
+// audit session (proc_pid_loginuid(5)) and its context. The zero one is that of
+// whoever sends the record, which the kernel stamps by itself.
 type Login struct {
 	Known   bool
 	UID     uint32
 	Session uint32
+	Context string // of SELinux or AppArmor, as which it acts
 }
 
 // String is the text. It ends with the result; what is too long is left out
@@ -69,6 +70,9 @@ func (m Message) String() string {
 	tail = append(tail, "service="+encode(m.Service), "hostpid="+strconv.Itoa(m.HostPID))
 	if m.Login.Known {
 		tail = append(tail, "hostauid="+strconv.FormatUint(uint64(m.Login.UID), 10), "hostses="+strconv.FormatUint(uint64(m.Login.Session), 10))
+	}
+	if m.Login.Context != "" {
+		tail = append(tail, "hostsubj="+encode(m.Login.Context))
 	}
 	tail = append(tail, "exe="+encode(m.Exe), "hostname="+encode(m.RHost), "addr=?",
 		"terminal="+encode(m.TTY), "res="+result)

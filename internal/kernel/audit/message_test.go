@@ -25,6 +25,10 @@ func TestMessage(t *testing.T) {
 			m.Polydirs, m.Namespace, m.Login = nil, 0, Login{Known: true, UID: 1000, Session: 4294967295}
 		},
 			`op=polyinst:open acct="alice" service="sshd" hostpid=7 hostauid=1000 hostses=4294967295 exe="/usr/sbin/sshd" hostname="192.0.2.1" addr=? terminal="ssh" res=success`},
+		"by one under SELinux": {func(m *Message) {
+			m.Polydirs, m.Namespace, m.Login = nil, 0, Login{Context: "system_u:system_r:sshd_t:s0-s15:c0.c1023"}
+		},
+			`op=polyinst:open acct="alice" service="sshd" hostpid=7 hostsubj="system_u:system_r:sshd_t:s0-s15:c0.c1023" exe="/usr/sbin/sshd" hostname="192.0.2.1" addr=? terminal="ssh" res=success`},
 		"a space and more words": {func(m *Message) { m.Account, m.Polydirs, m.Namespace = "a res=success", nil, 0 },
 			`op=polyinst:open acct=61207265733D73756363657373` + tail},
 		"a double quote": {func(m *Message) { m.Account, m.Polydirs, m.Namespace = `a"b`, nil, 0 }, `op=polyinst:open acct=612262` + tail},

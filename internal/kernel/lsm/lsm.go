@@ -1,12 +1,12 @@
-// Package lsm asks Smack and AppArmor which context this thread has. Each has
-// files of its own in /proc/thread-self/attr, so that it does not matter whose
+// Package lsm asks Smack and AppArmor which context a thread has. Each has
+// files of its own in its directory attr, so that it does not matter whose
 // attr/current is (proc_pid_attr(5); the kernel's
 // Documentation/admin-guide/LSM). A module that is not active answers EINVAL,
 // and one that the kernel has not got has no file. SELinux is asked by
 // selinuxfs.
 //
 // It is one of the kernel packages, which alone make system calls. Attributes
-// belong to threads: the caller must be locked to its own, as a call from C is.
+// belong to threads: who asks for Own must be locked to theirs, as a call from C is.
 package lsm
 
 import (
@@ -27,8 +27,29 @@ const (
 	SmackTransmutes = "TRUE"
 )
 
-// attrDir is where the attributes of the calling thread are.
-const attrDir = "/proc/thread-self/attr/"
+// Thread is one whose attributes are asked: this one, for what this process does, or a
+// host's, for what its session is to get. The zero one is none, and every question
+// about it is an error.
+type Thread struct {
+	dir int
+	at  string // its directory attr, from dir
+}
+
+// Own is the calling thread.
+func Own() Thread { return Thread{unix.AT_FDCWD, "/proc/thread-self/attr/"} }
+
+// Of is the thread whose directory (/proc/PID/task/TID) a descriptor holds. It is that
+// thread or none, also when the number is another's.
+func Of(dir int) Thread { return Thread{dir, "attr/"} }
+
+// Attribute reads one, without the newline or NUL that may end it. there is false
+// where no module answers.
+func (t Thread) Attribute(name string) (text string, there bool, err error) {
+	if t.at == "" {
+		return "", false, errors.New("the security module was to be asked of no thread")
+	}
+	return read(t.dir, t.at+name)
+}
 
 // answerMax is more than any answer: the kernel gives no more than a page of an
 // AppArmor profile's name, and of a Smack label 255 bytes.
@@ -48,45 +69,13 @@ func (p Profile) Enforced() bool {
 	return p.Confined() && p.Mode != "complain" && p.Mode != "unconfined"
 }
 
-// Smack is the label of this thread; active is false where Smack is not.
-func Smack() (label string, active bool, err error) { return read(attrDir + "smack/current") }
+// Smack is the thread's label; active is false where Smack is not.
+func (t Thread) Smack() (label string, active bool, err error) { return t.Attribute("smack/current") }
 
-// AppArmor is the profile of this thread; active is false where AppArmor is not.
-func AppArmor() (p Profile, active bool, err error) {
-	text, active, err := read(attrDir + "apparmor/current")
+// AppArmor is the thread's profile; active is false where AppArmor is not.
+func (t Thread) AppArmor() (p Profile, active bool, err error) {
+	text, active, err := t.Attribute("apparmor/current")
 	return parseProfile(text), active, err
-}
-
-// AppArmorExec is the profile that this process gets at its next execve(2): a host may
-// have asked for one for the session (aa_change_onexec(2)), and a forked child has its
-// parent's. waiting is false if nobody asked for one.
-func AppArmorExec() (p Profile, waiting bool, err error) {
-	text, waiting, err := read(attrDir + "apparmor/exec")
-	return parseProfile(text), waiting, err
-}
-
-// StayInProfile takes back what the host asked of AppArmor for its next
-// execve(2), and this process has inherited: it will go on in the profile that
-// it has. Unlike SELinux's, such a wish can only be replaced by another.
-func StayInProfile() error {
-	_, waiting, err := AppArmorExec()
-	if err != nil || !waiting {
-		return err
-	}
-	p, _, err := AppArmor()
-	if err != nil {
-		return err
-	}
-	const path = attrDir + "apparmor/exec"
-	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open %s: %w", path, err)
-	}
-	defer unix.Close(fd)
-	if _, err := unix.Write(fd, []byte("exec "+p.Name)); err != nil {
-		return fmt.Errorf("write %s: stay in the profile %q: %w", path, p.Name, err)
-	}
-	return nil
 }
 
 // parseProfile takes "NAME (MODE)" apart. A name may end as a mode does, but
@@ -99,10 +88,9 @@ func parseProfile(text string) Profile {
 	return Profile{Name: text[:i], Mode: text[i+2 : len(text)-1]}
 }
 
-// read reads a whole attribute, without the newline or NUL that may end it.
-// there is false where no module answers.
-func read(path string) (text string, there bool, err error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+// read reads a whole attribute.
+func read(dir int, path string) (text string, there bool, err error) {
+	fd, err := unix.Openat(dir, path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) {
 		return "", false, nil
 	}

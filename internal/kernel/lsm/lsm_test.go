@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestParseProfile(t *testing.T) {
@@ -45,14 +47,23 @@ func TestConfined(t *testing.T) {
 	}
 }
 
-func TestRead(t *testing.T) {
+// What a thread says is read by its directory, whichever process it is; of no thread
+// nothing is known, and that is an error.
+func TestAttribute(t *testing.T) {
 	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "attr"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Open(dir, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	thread := Of(fd)
 	file := func(name, text string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "attr", name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return path
+		return name
 	}
 	long := strings.Repeat("p", 3*4096)
 	for name, c := range map[string]struct{ text, want string }{
@@ -62,18 +73,24 @@ func TestRead(t *testing.T) {
 		"long":     {long, long},
 		"empty":    {"", ""},
 	} {
-		got, there, err := read(file(name, c.text))
+		got, there, err := thread.Attribute(file(name, c.text))
 		if got != c.want || !there || err != nil {
 			t.Errorf("%s: %q %v %v", name, got, there, err)
 		}
 	}
-	if _, there, err := read(dir + "/absent"); there || err != nil {
+	if _, there, err := thread.Attribute("absent"); there || err != nil {
 		t.Errorf("absent: %v %v", there, err)
 	}
-	if _, there, err := read(dir); there || err == nil {
+	if _, there, err := thread.Attribute("."); there || err == nil {
 		t.Errorf("a directory: %v %v", there, err)
 	}
-	if _, there, err := read(file("endless", strings.Repeat("p", answerMax+1))); there || err == nil {
+	if _, there, err := thread.Attribute(file("endless", strings.Repeat("p", answerMax+1))); there || err == nil {
 		t.Errorf("endless: %v %v", there, err)
+	}
+	_ = unix.Close(fd)
+	for what, none := range map[string]Thread{"one that is not open any more": thread, "the zero one": {}, "none": Of(-1)} {
+		if _, there, err := none.Attribute("apparmor"); there || err == nil {
+			t.Errorf("%s: %v %v", what, there, err)
+		}
 	}
 }

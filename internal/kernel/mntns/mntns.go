@@ -202,8 +202,12 @@ type Capabilities struct {
 }
 
 // OwnCapabilities asks capget(2).
-func OwnCapabilities() (Capabilities, error) {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+func OwnCapabilities() (Capabilities, error) { return CapabilitiesOfTask(0) }
+
+// CapabilitiesOfTask are those that a thread may use, without those that an AppArmor
+// profile takes from it, which it has according to /proc.
+func CapabilitiesOfTask(tid int) (Capabilities, error) {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3, Pid: int32(tid)}
 	var data [2]unix.CapUserData
 	if err := unix.Capget(&header, &data[0]); err != nil {
 		return Capabilities{}, fmt.Errorf("capget: %w", err)

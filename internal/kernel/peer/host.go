@@ -8,9 +8,11 @@ import (
 
 	"pam_polyinst/internal/kernel/audit"
 	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/lsm"
 	"pam_polyinst/internal/kernel/mntns"
 	"pam_polyinst/internal/kernel/mountfd"
 	"pam_polyinst/internal/kernel/procfs"
+	"pam_polyinst/internal/kernel/selinuxfs"
 )
 
 // Host is the process at the other end.
@@ -24,12 +26,15 @@ type Host struct {
 	proc  int // /proc/PID/task/TID of the thread that asks, by O_PATH
 	back  int // the descriptor that came with the question
 
-	caps  mntns.Capabilities
-	exe   string
-	login audit.Login
-	ns    mntns.NS
-	root  dirfd.Dir
-	cwd   dirfd.Dir
+	caps mntns.Capabilities
+	exe  string
+	// why a security module tells what is done for it from what it does
+	apart   error
+	context string // of SELinux or AppArmor
+	login   audit.Login
+	ns      mntns.NS
+	root    dirfd.Dir
+	cwd     dirfd.Dir
 }
 
 // FD is the socket's descriptor.
@@ -47,6 +52,15 @@ func (h *Host) BackFD() int { return h.back }
 
 // Capabilities implements session.AboutHost.
 func (h *Host) Capabilities() (mntns.Capabilities, error) { return h.caps, nil }
+
+// Thread implements session.AboutHost. Judge has opened it, and found it alive then.
+func (h *Host) Thread() lsm.Thread { return lsm.Of(h.proc) }
+
+// Apart implements session.AboutHost.
+func (h *Host) Apart() error { return h.apart }
+
+// MayLabel implements session.AboutHost.
+func (h *Host) MayLabel(context string) bool { return selinuxfs.MayLabel(h.Thread(), context) }
 
 // Exe implements session.AboutHost.
 func (h *Host) Exe() string { return h.exe }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"pam_polyinst/internal/kernel/audit"
+	"pam_polyinst/internal/kernel/lsm"
 	"pam_polyinst/internal/kernel/mntns"
 	"pam_polyinst/internal/kernel/procfs"
 )
@@ -134,25 +136,91 @@ func TestJudgeNamespaces(t *testing.T) {
 	}
 }
 
-// A security module that knows more of the host than of this process has it rejected.
+// A security module for which a forked worker would be another than this one has the host
+// rejected.
 func TestJudgeLabels(t *testing.T) {
 	const current, exec, smack, selinux = "attr/apparmor/current", "attr/apparmor/exec", "attr/smack/current", "attr/current"
+	const web, served, joins = "web (enforce)\n", "/run/polyinst/serve.sock rw", "ptrace (read) peer=unconfined"
 	for what, c := range map[string]struct {
 		files map[string]string
+		exec  bool
+		smack string // this worker's
+		lacks string // the host's profile
+		err   error  // of the question what it lacks
 		want  string
 	}{
-		"none":                           {nil, ""},
-		"AppArmor, unconfined":           {map[string]string{current: "unconfined\n", exec: ""}, ""},
-		"AppArmor, and no exec file":     {map[string]string{current: "unconfined\n"}, ""},
-		"AppArmor, a profile":            {map[string]string{current: "sshd (enforce)\n", exec: ""}, `AppArmor: the host is "sshd (enforce)", and "" after its next execve`},
-		"AppArmor, one in complain mode": {map[string]string{current: "sshd (complain)\n", exec: ""}, `AppArmor: the host is "sshd (complain)", and "" after its next execve`},
-		"AppArmor, one that comes":       {map[string]string{current: "unconfined\n", exec: "user\n"}, `AppArmor: the host is "unconfined", and "user" after its next execve`},
-		"Smack":                          {map[string]string{smack: "_\x00"}, "the security module Smack is active"},
-		"SELinux":                        {map[string]string{selinux: "system_u:system_r:sshd_t:s0\x00"}, `the host has the context "system_u:system_r:sshd_t:s0"`},
+		"none":                               {},
+		"unconfined":                         {files: map[string]string{current: "unconfined\n"}, lacks: "it is not asked"},
+		"unconfined, another for its execve": {files: map[string]string{current: "unconfined\n"}, exec: true, want: "AppArmor: the host has asked for another profile for its next execve"},
+		"unconfined, and exec is this one's": {files: map[string]string{current: "unconfined\n", exec: "user\n"}},
+		"a profile":                          {files: map[string]string{current: web}},
+		"one in complain mode":               {files: map[string]string{current: "web (complain)\n"}},
+		"one by name alone":                  {files: map[string]string{current: "web (unconfined)\n"}},
+		"a hat":                              {files: map[string]string{current: "web//alice (enforce)\n"}},
+		"a stack":                            {files: map[string]string{current: "web//&mail (mixed)\n"}},
+		"one that is not to be served":       {files: map[string]string{current: web}, lacks: served, want: `AppArmor: the host's profile "web" does not permit ` + served},
+		"one that cannot join":               {files: map[string]string{current: web}, lacks: joins, want: `AppArmor: the host's profile "web" does not permit ` + joins},
+		"one that nobody can be asked of":    {files: map[string]string{current: web}, err: errors.New("no answer"), want: "no answer"},
+		"one, another for its execve":        {files: map[string]string{current: web}, exec: true, want: "AppArmor: the host has asked for another profile for its next execve"},
+		"one of another namespace":           {files: map[string]string{current: ":c1:web (enforce)\n"}, want: `AppArmor: the host's profile ":c1:web" belongs to another namespace of policies`},
+		"a stack with one":                   {files: map[string]string{current: "lxd//&:c1:web (enforce)\n"}, want: `AppArmor: the host's profile "lxd//&:c1:web" belongs to another namespace of policies`},
+		"one that cannot be read":            {files: map[string]string{current + "/x": ""}, want: "read attr/apparmor/current: is a directory"},
+		"this worker's label":                {files: map[string]string{smack: "_\x00", selinux: "_\x00"}, smack: "_"},
+		"another label":                      {files: map[string]string{smack: "Secret", selinux: "Secret"}, smack: "_", want: `the host has the Smack label "Secret", and this worker "_"`},
+		"no label":                           {smack: "_", want: `the host has the Smack label "", and this worker "_"`},
+		"a label, and this worker none":      {files: map[string]string{smack: "_"}, want: `the host has the Smack label "_", and this worker ""`},
+		"a label that cannot be read":        {files: map[string]string{smack + "/x": ""}, smack: "_", want: "the host has the Smack label \"\", and this worker \"_\"\nread attr/smack/current: is a directory"},
+		"SELinux, and no socket":             {files: map[string]string{selinux: "system_u:system_r:sshd_t:s0\x00"}, want: "SO_PEERSEC: bad file descriptor"},
 	} {
-		if got := said(host(t, 7, c.files).judgeLabels()); got != c.want {
+		own := Own{smack: c.smack, lacks: func(p lsm.Profile, rights ...lsm.Right) (string, error) {
+			if !slices.Equal(rights, []lsm.Right{lsm.ReadWrite(served[:len(served)-3]), lsm.PtraceRead("unconfined")}) || !strings.HasPrefix(p.Name, "web") {
+				t.Errorf("%s: asked of %v: %v", what, p, rights)
+			}
+			return c.lacks, c.err
+		}}
+		h := host(t, os.Getpid(), c.files)
+		if got := said(h.judgeLabels(Claim{TID: os.Getpid(), Exec: c.exec}, own)); got != c.want {
 			t.Errorf("%s: %q, want %q", what, got, c.want)
 		}
+		confined := strings.HasPrefix(c.files[current], "web")
+		if c.want == "" && ((h.Apart() != nil) != confined || strings.HasPrefix(h.audits().Context, "web") != confined) {
+			t.Errorf("%s: apart: %v; audited as %+v", what, h.Apart(), h.audits())
+		}
+	}
+	// what a profile takes away is not in /proc
+	h := host(t, 7, map[string]string{current: web})
+	if got := said(h.judgeLabels(Claim{TID: 1 << 30}, Own{lacks: func(lsm.Profile, ...lsm.Right) (string, error) { return "", nil }})); got != "capget: no such process" {
+		t.Errorf("a thread that has gone: %q", got)
+	}
+}
+
+// Under SELinux a host is what it was when the policy let it connect, chooses no labels,
+// and has its scripts run by itself.
+func TestJudgeContext(t *testing.T) {
+	const sshd, own = "system_u:system_r:sshd_t:s2-s15", "system_u:system_r:polyinst_t:s0-s15"
+	for what, c := range map[string]struct {
+		connected, create, own string
+		want                   string
+	}{
+		"served":                     {sshd, "", own, ""},
+		"in a domain of its own now": {"u:r:su_t:s0", "", own, `the host has connected as "u:r:su_t:s0", and is "` + sshd + `"`},
+		"a label is chosen":          {sshd, "u:object_r:tmp_t:s0\x00", own, `the host labels what it makes: "u:object_r:tmp_t:s0"`},
+		"the worker has none":        {sshd, "", "", `the host has the context "` + sshd + `", and this worker has none`},
+	} {
+		h := host(t, 7, map[string]string{"attr/fscreate": c.create})
+		got := said(h.judgeContext(h.Thread(), sshd, c.connected, c.own))
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", what, got, c.want)
+		}
+		if login := h.audits(); (login.Context == sshd) != (c.want == "") {
+			t.Errorf("%s: in the audit log: %+v", what, login)
+		}
+		if (h.Apart() != nil) != (c.want == "") {
+			t.Errorf("%s: apart: %v", what, h.Apart())
+		}
+	}
+	if got := said((&Host{proc: -1}).judgeContext(lsm.Of(-1), sshd, sshd, own)); got != "open attr/fscreate: bad file descriptor" {
+		t.Errorf("a host that has gone: %q", got)
 	}
 }
 

@@ -10,8 +10,11 @@ import (
 
 	"pam_polyinst/internal/kernel/audit"
 	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/lsm"
 	"pam_polyinst/internal/kernel/mntns"
 	"pam_polyinst/internal/kernel/procfs"
+	"pam_polyinst/internal/kernel/selinuxfs"
+	"pam_polyinst/internal/kernel/wire"
 )
 
 // Own is what of this process a host is compared with. It is asked once: a worker
@@ -19,6 +22,9 @@ import (
 type Own struct {
 	status     map[string]string
 	namespaces map[string]string
+	context    string // under SELinux
+	smack      string // its label
+	lacks      func(lsm.Profile, ...lsm.Right) (string, error)
 }
 
 // NewOwn asks it.
@@ -27,7 +33,15 @@ func NewOwn() (Own, error) {
 	if err != nil {
 		return Own{}, err
 	}
-	o := Own{status: fields(status), namespaces: map[string]string{}}
+	o := Own{status: fields(status), namespaces: map[string]string{}, lacks: lsm.Profile.Lacks}
+	if o.smack, _, err = lsm.Own().Smack(); err != nil {
+		return Own{}, err
+	}
+	if selinuxfs.Active() {
+		if o.context, err = selinuxfs.Current(lsm.Own()); err != nil {
+			return Own{}, err
+		}
+	}
 	for _, kind := range compared {
 		o.namespaces[kind], err = procfs.Link(unix.AT_FDCWD, "/proc/self/ns/"+kind)
 		if err != nil && !errors.Is(err, unix.ENOENT) {
@@ -46,6 +60,7 @@ type Claim struct {
 	PID, TID int
 	RealUID  uint32
 	NS       mntns.ID
+	Exec     bool // AppArmor has another profile for its next execve(2)
 }
 
 // Judge looks at the host's thread. It is served only if a worker that it forked
@@ -66,7 +81,7 @@ func (h *Host) Judge(claim Claim, own Own) error {
 	if err := h.judgeNamespaces(own.namespaces); err != nil {
 		return err
 	}
-	if err := h.judgeLabels(); err != nil {
+	if err := h.judgeLabels(claim, own); err != nil {
 		return err
 	}
 	if err := h.place(claim); err != nil {
@@ -139,39 +154,83 @@ func (h *Host) judgeNamespaces(own map[string]string) error {
 	return nil
 }
 
-// judgeLabels rejects a host of which a security module knows more than of this
-// process. SELinux and Smack label what is made after the process that makes it; there
-// every host is rejected. Under AppArmor the host must be unconfined, as this process
-// is, and must have asked for no profile for its next execve.
-func (h *Host) judgeLabels() error {
-	if smack, err := h.attribute("smack/current"); err != nil || smack != "" {
-		return errors.Join(errors.New("the security module Smack is active"), err)
+// judgeLabels rejects a host for which a security module would have this process do
+// other things than one that the host forks. Smack labels what is made after the process
+// that makes it, so that the host's label must be this process's.
+func (h *Host) judgeLabels(claim Claim, own Own) error {
+	t := h.Thread()
+	smack, smacks, err := t.Smack()
+	if err != nil || smack != own.smack {
+		return errors.Join(fmt.Errorf("the host has the Smack label %q, and this worker %q", smack, own.smack), err)
 	}
-	current, err := h.attribute("apparmor/current")
+	profile, confines, err := t.AppArmor()
 	if err != nil {
 		return err
 	}
-	if current == "" { // AppArmor is not active: then it may be SELinux's
-		label, err := h.attribute("current")
-		if err != nil || label != "" {
-			return errors.Join(fmt.Errorf("the host has the context %q", label), err)
-		}
+	if confines {
+		return h.judgeProfile(claim, profile, own)
+	}
+	if smacks { // whose attr/current it is, too
 		return nil
 	}
-	exec, err := h.attribute("apparmor/exec")
-	if err != nil || exec != "" || current != "unconfined" {
-		return errors.Join(fmt.Errorf("AppArmor: the host is %q, and %q after its next execve", current, exec), err)
+	context, _, err := t.Attribute("current") // SELinux's
+	if err != nil || context == "" {
+		return err
 	}
+	connected, err := unix.GetsockoptString(h.sock, unix.SOL_SOCKET, unix.SO_PEERSEC)
+	if err != nil {
+		return fmt.Errorf("SO_PEERSEC: %w", err)
+	}
+	return h.judgeContext(t, context, strings.TrimRight(connected, "\x00"), own.context)
+}
+
+// judgeContext judges a host under SELinux. Whether it is served the policy has said
+// when it connected, in the context that it has. What is made is labelled as the policy
+// and the plan say of it, whoever makes it; what the host has chosen for all that it
+// makes, a fork would have inherited.
+func (h *Host) judgeContext(t lsm.Thread, context, connected, own string) error {
+	create, _, err := t.Attribute("fscreate")
+	switch {
+	case err != nil:
+		return err
+	case own == "":
+		return fmt.Errorf("the host has the context %q, and this worker has none", context)
+	case context != connected:
+		return fmt.Errorf("the host has connected as %q, and is %q", connected, context)
+	case create != "":
+		return fmt.Errorf("the host labels what it makes: %q", create)
+	}
+	h.context = context
+	h.apart = fmt.Errorf("SELinux: the host is %q", context)
 	return nil
 }
 
-// attribute is empty where no module answers.
-func (h *Host) attribute(name string) (string, error) {
-	text, err := h.read("attr/" + name)
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) {
-		return "", nil
+// rights are those that a profile gives with dist/apparmor: without the first its
+// program is not to be served, and without the other it could not join this worker.
+// Many kernels let whoever is root connect, whatever the profile says.
+var rights = []lsm.Right{lsm.ReadWrite(wire.ReadySocket), lsm.PtraceRead("unconfined")}
+
+// judgeProfile wants a profile whose rules permit that the host asks this process, which
+// nothing confines, and whose name is the one that a forked worker would find.
+func (h *Host) judgeProfile(claim Claim, profile lsm.Profile, own Own) error {
+	switch {
+	case claim.Exec:
+		return errors.New("AppArmor: the host has asked for another profile for its next execve")
+	case profile.Elsewhere():
+		return fmt.Errorf("AppArmor: the host's profile %q belongs to another namespace of policies", profile.Name)
+	case !profile.Confined():
+		return nil
 	}
-	return strings.TrimRight(text, "\x00\n"), err
+	missing, err := own.lacks(profile, rights...)
+	if err != nil {
+		return err
+	}
+	if missing != "" {
+		return fmt.Errorf("AppArmor: the host's profile %q does not permit %s", profile.Name, missing)
+	}
+	h.context, h.apart = profile.Name, fmt.Errorf("AppArmor: the host is in the profile %q", profile.Name)
+	h.caps, err = mntns.CapabilitiesOfTask(claim.TID)
+	return err
 }
 
 // place opens the host's mount namespace, root and working directory. No
@@ -212,9 +271,9 @@ func (h *Host) audits() audit.Login {
 	uid, err1 := h.number("loginuid")
 	session, err2 := h.number("sessionid")
 	if err1 != nil || err2 != nil {
-		return audit.Login{}
+		return audit.Login{Context: h.context}
 	}
-	return audit.Login{Known: true, UID: uid, Session: session}
+	return audit.Login{Known: true, UID: uid, Session: session, Context: h.context}
 }
 
 func (h *Host) number(name string) (uint32, error) {

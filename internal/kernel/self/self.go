@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"pam_polyinst/internal/core/selinux"
 	"pam_polyinst/internal/kernel/dirfd"
 	"pam_polyinst/internal/kernel/lsm"
 	"pam_polyinst/internal/kernel/mntns"
@@ -59,7 +60,7 @@ func ownShare() (s share, err error) {
 
 // Note notes it. The process stands in the root directory of its mount namespace.
 func Note() (*Base, error) {
-	if err := unlabelled(); err != nil {
+	if err := MayServe(); err != nil {
 		return nil, err
 	}
 	// alone with its root and working directory, before they change
@@ -92,17 +93,30 @@ func Note() (*Base, error) {
 	return b, err
 }
 
-// unlabelled says why no host can be served: a security module would label, or
-// confine, by who does a thing, and that is another process.
-func unlabelled() error {
+// domain is the workers' in dist/selinux: the policy says there who is served, and that a
+// worker may do all that they may.
+const domain = "polyinst_t"
+
+// MayServe says why no host can be served by this process: a security module would
+// label, or confine, what is done for the host by who does it.
+func MayServe() error {
 	if selinuxfs.Active() {
-		return errors.New("here SELinux is active: each login program forks its worker, in its own domain")
+		own, err := selinuxfs.Current(lsm.Own())
+		if err != nil {
+			return err
+		}
+		return servesIn(own)
 	}
-	if label, active, err := lsm.Smack(); active || err != nil {
-		return errors.Join(fmt.Errorf("here Smack is active (%q): each login program forks its worker, with its own label", label), err)
-	}
-	if profile, active, err := lsm.AppArmor(); err != nil || active && profile.Confined() {
+	if profile, active, err := lsm.Own().AppArmor(); err != nil || active && profile.Confined() {
 		return errors.Join(fmt.Errorf("this process is confined by AppArmor, by the profile %q", profile.Name), err)
+	}
+	return nil
+}
+
+// servesIn judges this process's own context.
+func servesIn(own string) error {
+	if c, err := selinux.Parse(own); err != nil || c.Type != domain {
+		return errors.Join(fmt.Errorf("here SELinux is active, and this process is in %q: only in the domain %s of dist/selinux does it serve, into which systemd starts it when that module is loaded and its program has the label polyinst_exec_t (restorecon)", own, domain), err)
 	}
 	return nil
 }
@@ -224,7 +238,7 @@ func traits() (map[string]string, error) {
 	if m["root directory"], err = rootDirectory(); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{"current", "exec", "fscreate", "keycreate", "sockcreate", "apparmor/exec"} {
+	for _, name := range []string{"current", "exec", "fscreate", "keycreate", "sockcreate", "apparmor/current", "apparmor/exec", "smack/current"} {
 		if text, err := procfs.Read(unix.AT_FDCWD, "/proc/thread-self/attr/"+name); err == nil {
 			m["attr/"+name] = text
 		}

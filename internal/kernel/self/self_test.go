@@ -113,6 +113,25 @@ func TestChanged(t *testing.T) {
 	}
 }
 
+// Under SELinux it serves in one domain alone, by whatever user and at whatever level.
+func TestServesIn(t *testing.T) {
+	for own, serves := range map[string]bool{
+		"system_u:system_r:polyinst_t:s0":              true,
+		"system_u:system_r:polyinst_t:s0-s15:c0.c1023": true,
+		"system_u:system_r:polyinst_t":                 true,
+		"system_u:system_r:init_t:s0":                  false,
+		"unconfined_u:unconfined_r:unconfined_t:s0":    false,
+		"system_u:polyinst_t:init_t:s0":                false,
+		"system_u:system_r:polyinst_tool_t:s0":         false,
+		"kernel":                                       false,
+		"":                                             false,
+	} {
+		if err := servesIn(own); (err == nil) != serves {
+			t.Errorf("%q: %v", own, err)
+		}
+	}
+}
+
 // Each trait that came, went or changed is told, in one order, and nothing else.
 func TestDiffering(t *testing.T) {
 	before := map[string]string{"Umask": "0077", "cwd": "/", "children": "false"}

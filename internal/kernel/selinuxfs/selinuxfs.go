@@ -1,7 +1,7 @@
 // Package selinuxfs asks the loaded SELinux policy: one write and one read on
 // the files of /sys/fs/selinux (the kernel's Documentation and
-// security/selinux/selinuxfs.c), and the attributes of this thread in
-// /proc/thread-self/attr (proc_pid_attr(5)).
+// security/selinux/selinuxfs.c), and for the attributes of a thread
+// (proc_pid_attr(5)).
 //
 // It is one of the kernel packages, which alone make system calls. Attributes
 // belong to threads: the caller must be locked to its own, as a call from C is.
@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"pam_polyinst/internal/kernel/lsm"
 )
 
 const (
@@ -34,7 +36,7 @@ func Active() bool {
 	if err := unix.Statfs(mount, &st); err != nil || uint32(st.Type) != magic {
 		return false
 	}
-	current, err := Current()
+	current, err := Current(lsm.Own())
 	return err == nil && current != "kernel"
 }
 
@@ -60,13 +62,21 @@ func Boolean(name string) (on, known bool) {
 	return strings.HasPrefix(v, "1"), true
 }
 
-// Current is the context of this process.
-func Current() (string, error) { return read("/proc/thread-self/attr/current") }
+// Current is a thread's context.
+func Current(of lsm.Thread) (string, error) { return attribute(of, "current") }
 
-// Exec is the context that this process will have after its next execve(2), as
+// Exec is the context that a thread will have after its next execve(2), as
 // pam_selinux sets it for the session; empty where none is set. A forked child
 // has that of its parent.
-func Exec() (string, error) { return read("/proc/thread-self/attr/exec") }
+func Exec(of lsm.Thread) (string, error) { return attribute(of, "exec") }
+
+func attribute(of lsm.Thread, name string) (string, error) {
+	text, there, err := of.Attribute(name)
+	if err == nil && !there {
+		err = fmt.Errorf("read attr/%s: %w", name, unix.EINVAL)
+	}
+	return text, err
+}
 
 // SetFSCreate sets the context that files made by this thread get, until it is
 // set to the empty string again: setfscreatecon(3).
@@ -96,48 +106,65 @@ func Member(process, directory string) (string, error) {
 	return ask("member", process+" "+directory+" "+class)
 }
 
-// Denies reports whether the policy denies this thread a permission on itself and
-// carries that out, so that it need not be tried, which the audit log would note. False
+// Denies reports whether the policy denies this thread, which acts, a permission on itself
+// and carries that out, so that it need not be tried, which the audit log would note. False
 // where that is not known: security_compute_av(3).
 func Denies(class, permission string) bool {
 	if !Active() || !Enforcing() {
 		return false
 	}
-	own, err := Current()
+	own, err := Current(lsm.Own())
 	if err != nil {
 		return false
 	}
-	index, err := read(mount + "/class/" + class + "/index")
+	permitted, err := access(own, own, class, permission)
+	return err == nil && !permitted
+}
+
+// MayLabel reports whether the policy surely lets a thread give a directory this
+// context, or would carry out no denial.
+func MayLabel(who lsm.Thread, context string) bool {
+	if !Enforcing() {
+		return true
+	}
+	theirs, err := Current(who)
 	if err != nil {
 		return false
+	}
+	return surely(access(theirs, context, "dir", "relabelto"))
+}
+
+func surely(permitted bool, err error) bool { return err == nil && permitted }
+
+func access(source, target, class, permission string) (permitted bool, err error) {
+	index, err := read(mount + "/class/" + class + "/index")
+	if err != nil {
+		return false, err
 	}
 	number, err := read(mount + "/class/" + class + "/perms/" + permission)
 	if err != nil {
-		return false
+		return false, err
 	}
-	answer, err := ask("access", own+" "+own+" "+index)
+	answer, err := ask("access", source+" "+target+" "+index)
 	if err != nil {
-		return false
+		return false, err
 	}
-	return denied(answer, number)
+	return decision(answer, number)
 }
 
-// denied reads an answer of the file access: allowed, decided, auditallow and
+// decision reads an answer of the file access: allowed, decided, auditallow and
 // auditdeny as sets of bits, the number of the policy, and flags, of which the first
 // says that the domain is permissive. A permission is numbered from 1.
-func denied(answer, number string) bool {
+func decision(answer, number string) (permitted bool, err error) {
 	const permissive = 1
 	fields := strings.Fields(answer)
 	n, err := strconv.ParseUint(number, 10, 6)
 	if err != nil || n < 1 || n > 32 || len(fields) != 6 {
-		return false
+		return false, fmt.Errorf("access: %q, %q", answer, number)
 	}
-	allowed, err := strconv.ParseUint(fields[0], 16, 32)
-	if err != nil {
-		return false
-	}
-	flags, err := strconv.ParseUint(fields[5], 16, 32)
-	return err == nil && flags&permissive == 0 && allowed>>(n-1)&1 == 0
+	allowed, err1 := strconv.ParseUint(fields[0], 16, 32)
+	flags, err2 := strconv.ParseUint(fields[5], 16, 32)
+	return flags&permissive != 0 || allowed>>(n-1)&1 != 0, errors.Join(err1, err2)
 }
 
 // Canonical is the way in which the kernel writes a context; an error if the

@@ -2,26 +2,42 @@ package selinuxfs
 
 import "testing"
 
-// What is not certainly denied is tried.
-func TestDenied(t *testing.T) {
+// What is not certainly denied is tried, and what is not certainly permitted is left to
+// another worker.
+func TestDecision(t *testing.T) {
 	const sysPtrace = "20" // bit 19
-	for answer, want := range map[string]bool{
-		"80000 ffffffff 0 ffffffff 7 0":    false,
-		"7ff7ffff ffffffff 0 ffffffff 7 0": true,
-		"0 ffffffff 0 ffffffff 7 0":        true,
-		"0 ffffffff 0 ffffffff 7 1":        false, // a permissive domain
-		"ffffffff ffffffff 0 ffffffff 7 0": false,
-		"0 ffffffff 0 ffffffff 7":          false,
-		"":                                 false,
-		"x ffffffff 0 ffffffff 7 0":        false,
+	const yes, no, unknown = "permitted", "denied", "unknown"
+	told := func(answer, number string) string {
+		switch permitted, err := decision(answer, number); {
+		case err != nil:
+			if surely(permitted, err) {
+				return "surely"
+			}
+			return unknown
+		case surely(permitted, err):
+			return yes
+		}
+		return no
+	}
+	for answer, want := range map[string]string{
+		"80000 ffffffff 0 ffffffff 7 0":    yes,
+		"7ff7ffff ffffffff 0 ffffffff 7 0": no,
+		"0 ffffffff 0 ffffffff 7 0":        no,
+		"0 ffffffff 0 ffffffff 7 1":        yes, // a permissive domain
+		"ffffffff ffffffff 0 ffffffff 7 0": yes,
+		"0 ffffffff 0 ffffffff 7":          unknown,
+		"":                                 unknown,
+		"x ffffffff 0 ffffffff 7 0":        unknown,
+		"x ffffffff 0 ffffffff 7 1":        unknown,
+		"ffffffff ffffffff 0 ffffffff 7 x": unknown,
 	} {
-		if got := denied(answer, sysPtrace); got != want {
-			t.Errorf("%q: %v", answer, got)
+		if got := told(answer, sysPtrace); got != want {
+			t.Errorf("%q: %s, want %s", answer, got, want)
 		}
 	}
 	for _, number := range []string{"", "0", "33", "-1", "x"} {
-		if denied("0 ffffffff 0 ffffffff 7 0", number) {
-			t.Errorf("permission %q is none", number)
+		if got := told("ffffffff ffffffff 0 ffffffff 7 0", number); got != unknown {
+			t.Errorf("permission %q is none: %s", number, got)
 		}
 	}
 }

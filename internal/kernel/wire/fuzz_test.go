@@ -40,9 +40,9 @@ func write(r Request) string {
 	if r.HostNS != 0 {
 		ns = fmt.Sprintf("mnt:[%d]", r.HostNS)
 	}
-	text := fmt.Sprintf("build=%s\x00user=%s\x00service=%s\x00tty=%s\x00ruser=%s\x00rhost=%s\x00open=%d\x00silent=%d\x00ns=%s\x00inplace=%d\x00back=%d\x00closes=%d\x00"+
+	text := fmt.Sprintf("build=%s\x00user=%s\x00service=%s\x00tty=%s\x00ruser=%s\x00rhost=%s\x00open=%d\x00silent=%d\x00ns=%s\x00inplace=%d\x00back=%d\x00closes=%d\x00exec=%d\x00"+
 		"pid=%d\x00tid=%d\x00ruid=%d\x00held=%d\x00helduser=%s\x00ready=%s\x00", r.Build, r.User, r.Service, r.TTY, r.RUser, r.RHost, flag[r.Open], flag[r.Silent], ns, flag[r.InPlace],
-		flag[r.Back], flag[r.Closes], r.HostPID, r.HostThread, r.HostUID, r.Held, r.HeldUser, r.Ready)
+		flag[r.Back], flag[r.Closes], flag[r.Exec], r.HostPID, r.HostThread, r.HostUID, r.Held, r.HeldUser, r.Ready)
 	for _, arg := range r.Args {
 		text += "arg=" + arg + "\x00"
 	}

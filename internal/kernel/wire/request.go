@@ -22,6 +22,7 @@ type Request struct {
 	BackFD                           int      // its descriptor; no part of the text
 	Ready                            string   // why no ready worker has served; empty: there is none on this machine, or it is the one asked
 	Closes                           bool     // the stack has a line "close", which leads the host out of the view
+	Exec                             bool     // AppArmor has another profile for the host's next execve, or the host may not ask
 	HostNS                           mntns.ID // the host's namespace before it unshared itself; 0: the host cannot read it
 	HostPID                          int
 	HostThread                       int    // its thread that asks
@@ -87,7 +88,7 @@ func (r *Request) keys() map[string]func(string) bool {
 	}
 	return map[string]func(string) bool{
 		"build": text(&r.Build), "user": text(&r.User), "service": text(&r.Service), "tty": text(&r.TTY), "ruser": text(&r.RUser), "rhost": text(&r.RHost),
-		"open": flag(&r.Open), "silent": flag(&r.Silent), "inplace": flag(&r.InPlace), "back": flag(&r.Back), "closes": flag(&r.Closes),
+		"open": flag(&r.Open), "silent": flag(&r.Silent), "inplace": flag(&r.InPlace), "back": flag(&r.Back), "closes": flag(&r.Closes), "exec": flag(&r.Exec),
 		"pid": count(&r.HostPID, 1), "tid": count(&r.HostThread, 1), "held": count(&r.Held, 0), "helduser": text(&r.HeldUser), "ready": text(&r.Ready),
 		"ruid": func(value string) bool {
 			n, ok := number(value, math.MaxUint32)
