@@ -145,10 +145,9 @@ struct asked ask(const struct call *call, struct request *request, bool in_place
 	return w;
 }
 
-/* Tells the worker how the join went, waits for it, kills it if it lingers, and reaps
- * it unless it is a ready one. One that hangs in the kernel is left behind. If it said
- * nothing, a->why says how it ended. Before it has sent its pidfd, its pid is surely
- * our child's. */
+/* Tells the worker how the join went, waits for it if that matters, kills it if it lingers, and
+ * reaps it unless it is a ready one. One that hangs in the kernel is left behind. If it said
+ * nothing, a->why says how it ended. Until its pidfd has come, its pid is our child's. */
 void dismiss(const struct call *call, const struct asked *w, struct answer *a, int outcome)
 {
 	/* at close nobody looks who is in the view: until then the worker has left it */
