@@ -1164,8 +1164,18 @@ var weakenings = []weakening{
 	},
 	{
 		name: "ready: the host waits until it has let go", holds: "I-22", file: "pam_polyinst/ask.c",
-		check: "|| !(a->report.priority & SKIP_CLOSE);", instead: ";",
+		check: "|| !(a->report.priority & GOES_ON);", instead: ";",
 		tests: "TestReadyLetsGoFirst",
+	},
+	{
+		name: "ready: it has let go of the view of the outer session", holds: "I-22", file: "internal/session/session.go",
+		check: "true, c.own == nil && !c.req.Closes", instead: "true, !c.req.Closes",
+		tests: "TestReadyLeavesTheOuterTmpdir",
+	},
+	{
+		name: "ready: it has let go before other modules clean up", holds: "I-22", file: "internal/session/session.go",
+		check: "true, c.own == nil && !c.req.Closes", instead: "true, c.own == nil",
+		tests: "TestReadyLetsGoOfVolumes",
 	},
 	{
 		name: "ready: a host that cannot join waits until all is undone", holds: "I-22", file: "pam_polyinst/ask.c",
