@@ -1168,6 +1168,11 @@ var weakenings = []weakening{
 		tests: "TestReadyLetsGoFirst",
 	},
 	{
+		name: "remove: a directory is read on where it was left", holds: "docs/DESIGN.md", file: "internal/kernel/dirfd/tree.go",
+		check: "above.read, st.ID", instead: "0, st.ID",
+		tests: "TestRemoveTreeReadsOn",
+	},
+	{
 		name: "ready: it has let go of the view of the outer session", holds: "I-22", file: "internal/session/session.go",
 		check: "true, c.own == nil && !c.req.Closes", instead: "true, !c.req.Closes",
 		tests: "TestReadyLeavesTheOuterTmpdir",

@@ -144,50 +144,52 @@ func (r *removal) below(top Dir) error {
 		return err
 	}
 	defer func() { at.Close() }()
-	var way []ID // of the directories above it
-	var left ID  // the directory that was left last
+	type step struct {
+		dir  ID
+		read int64 // from there on it is read again
+	}
+	var way []step // the directories above it
+	var left ID    // the directory that was left last
+	var read int64
 	for {
 		st, err := at.Stat()
 		if err != nil {
 			return err
 		}
-		next, err := r.first(at, left)
+		next, read2, err := r.first(at, read, left)
 		switch {
 		case err != nil:
 			return err
 		case next.IsOpen():
-			way = append(way, st.ID)
+			way, read = append(way, step{st.ID, read2}), 0
 		case len(way) == 0:
 			return nil
 		default:
-			if next, err = at.up(way[len(way)-1]); err != nil {
+			above := way[len(way)-1]
+			if next, err = at.up(above.dir); err != nil {
 				return err
 			}
-			way, left = way[:len(way)-1], st.ID
+			way, read, left = way[:len(way)-1], above.read, st.ID
 		}
 		at.Close()
 		at = next
 	}
 }
 
-// first removes what is in a directory up to the first directory that is not empty,
-// and opens that; it is not open where there is none.
-func (r *removal) first(d Dir, left ID) (next Dir, err error) {
-	for before := -1; before != r.done && err == nil && !next.IsOpen(); {
-		before = r.done
-		if _, err := unix.Seek(d.FD(), 0, 0); err != nil {
-			return Dir{}, pathError("read", d.path, err)
-		}
-		end := readNames(d.FD(), d.path, func(names []string) bool {
-			for _, n := range names {
-				if next, err = r.enter(d, n, maxDepth+1); err == nil && next.IsOpen() {
-					err = r.goInto(d, n, &next, left)
-				}
-				if err != nil || next.IsOpen() {
-					return false
-				}
+// first removes what is in a directory, from an offset on, up to the first directory
+// that is not empty, and opens that; it is not open where there is none. at is where
+// that one is read again: from the beginning, the kernel would go through all that was
+// removed, again for each of very many directories.
+func (r *removal) first(d Dir, from int64, left ID) (next Dir, at int64, err error) {
+	// until nothing is left when it is read from the beginning: some filesystems leave
+	// out entries when others go while they are read
+	for before, begin := -1, int64(-1); err == nil && !next.IsOpen() && (before != r.done || begin != 0); from = 0 {
+		before, begin = r.done, from
+		end := d.readFrom(from, func(name string, place int64) bool {
+			if next, err = r.enter(d, name, maxDepth+1); err == nil && next.IsOpen() {
+				at, err = place, r.goInto(d, name, &next, left)
 			}
-			return true
+			return err == nil && !next.IsOpen()
 		})
 		if err == nil {
 			err = end
@@ -196,7 +198,7 @@ func (r *removal) first(d Dir, left ID) (next Dir, err error) {
 	if err != nil {
 		next.Close()
 	}
-	return next, err
+	return next, at, err
 }
 
 // goInto removes a directory that is empty, and makes root's what is not: then it stays
