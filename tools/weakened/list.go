@@ -1173,6 +1173,11 @@ var weakenings = []weakening{
 		tests: "TestRemoveTreeReadsOn",
 	},
 	{
+		name: "trees: a label is no longer than a path", holds: "I-19", file: "internal/kernel/dirfd/dirfd.go",
+		check: "if len(dir)+1+len(name) > unix.PathMax {", instead: "if false {",
+		pkg: "internal/kernel/dirfd", tests: "TestDeepTreesTakeNoMemory",
+	},
+	{
 		name: "ready: it has let go of the view of the outer session", holds: "I-22", file: "internal/session/session.go",
 		check: "true, c.own == nil && !c.req.Closes", instead: "true, !c.req.Closes",
 		tests: "TestReadyLeavesTheOuterTmpdir",

@@ -220,6 +220,77 @@ func TestRemoveTreeOfManyDeepDirectories(t *testing.T) {
 	}
 }
 
+// Users choose how deep a tree is and how long its names are, and not how much memory it
+// takes to go through it.
+func TestDeepTreesTakeNoMemory(t *testing.T) {
+	dir := nstest.Dir(t)
+	nstest.Tree(t, dir, "d 0755 1001 top")
+	at, err := unix.Open(dir+"/top", unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 400 { // their paths have 20 MB
+		name := strings.Repeat("d", 255)
+		if err := unix.Mkdirat(at, name, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		next, err := unix.Openat(at, name, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = unix.Close(at)
+		at = next
+	}
+	_ = unix.Close(at)
+	d := open(t, dir+"/top")
+	for _, c := range []struct {
+		what string
+		goes func() error
+	}{
+		{"usage", func() error { _, err := d.Usage(nil); return err }},
+		{"give", func() error { return d.GiveTree(1001, 2001, nil) }},
+		{"age", func() error { _, err := d.Age(Aging{Alone: func(func()) bool { return false }}); return err }},
+		{"removal", func() error { return open(t, dir).RemoveTree("top", nil) }},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if err := c.goes(); err != nil {
+			t.Error(c.what, err)
+		}
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 10<<20 {
+			t.Errorf("%s: %d bytes", c.what, took)
+		}
+	}
+}
+
+// The names of a directory are not known all at once where a user has made them.
+func TestWideTreesTakeNoMemory(t *testing.T) {
+	dir := nstest.Dir(t)
+	for i := range 20_000 {
+		if err := os.WriteFile(fmt.Sprintf("%s/%0200d", dir, i), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	d, entries, before := open(t, dir), 0, heap()
+	err := d.GiveTree(1001, 2001, func() {
+		if entries++; entries == 1 {
+			if now := heap(); now > before+1<<20 {
+				t.Errorf("%d bytes", now-before)
+			}
+		}
+	})
+	if err != nil || entries != 20_001 {
+		t.Error(entries, err)
+	}
+}
+
 // Nothing is renamed on the way, which is not everywhere possible.
 func TestRemoveTreeWithoutRenames(t *testing.T) {
 	dir := nstest.Dir(t)

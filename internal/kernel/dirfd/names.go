@@ -11,7 +11,7 @@ import (
 // Names lists the directory's entries, without "." and "..", in no order.
 func (d Dir) Names() ([]string, error) {
 	var all []string
-	err := d.eachNames(func(names []string) bool {
+	err := d.SomeNames(func(names []string) bool {
 		all = append(all, names...)
 		return true
 	})
@@ -42,7 +42,7 @@ func (a *Walks) NamesAt(path string) ([]string, error) {
 // no further than to the first.
 func (d Dir) Has(like func(name string) bool) (bool, error) {
 	found := false
-	err := d.eachNames(func(names []string) bool {
+	err := d.SomeNames(func(names []string) bool {
 		found = slices.ContainsFunc(names, like)
 		return !found
 	})
@@ -54,7 +54,7 @@ func (d Dir) Has(like func(name string) bool) (bool, error) {
 // were no others.
 func (d Dir) Matching(like func(name string) bool, entries, most int) (found []string, all bool, err error) {
 	all = true
-	err = d.eachNames(func(names []string) bool {
+	err = d.SomeNames(func(names []string) bool {
 		for _, name := range names {
 			entries--
 			matches := like(name)
@@ -70,9 +70,10 @@ func (d Dir) Matching(like func(name string) bool, entries, most int) (found []s
 	return found, all, err
 }
 
-// eachNames hands on the names as the kernel tells them, some at a time, for as
-// long as more is wanted.
-func (d Dir) eachNames(more func([]string) bool) error {
+// SomeNames hands on the names as the kernel tells them, some at a time, for as
+// long as more is wanted. Of a directory in which users make names it is not known how
+// many there are.
+func (d Dir) SomeNames(more func([]string) bool) error {
 	fd, err := d.reopen()
 	if err != nil {
 		return pathError("open", d.path, err)
