@@ -1183,6 +1183,11 @@ var weakenings = []weakening{
 		tests: "TestEnableBesideAnotherProgram",
 	},
 	{
+		name: "doctor: the rest of a line is no line of the log", holds: "docs/DESIGN.md", file: "cmd/polyinst/sessionlog.go",
+		check: "if size > logTail {", instead: "if false {",
+		pkg: "cmd/polyinst", tests: "TestLogFileIsCut",
+	},
+	{
 		name: "ready: it has let go of the view of the outer session", holds: "I-22", file: "internal/session/session.go",
 		check: "true, c.own == nil && !c.req.Closes", instead: "true, !c.req.Closes",
 		tests: "TestReadyLeavesTheOuterTmpdir",
