@@ -220,6 +220,37 @@ func TestRemoveTreeOfManyDeepDirectories(t *testing.T) {
 	}
 }
 
+// A removal that goes on a part at a time ends, deep or wide, and leaves what was made
+// after it had begun.
+func TestRemovalInParts(t *testing.T) {
+	dir := nstest.Dir(t)
+	for _, what := range []string{"wide", "deep", "still made"} {
+		nstest.Tree(t, dir, "d 0755 0 top")
+		at, err := unix.Open(dir+"/top", unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if what == "deep" {
+			at = deep(t, at, 3*maxDepth)
+		}
+		for i := range 500 {
+			if err := unix.Mkdirat(at, fmt.Sprint(i), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = unix.Close(at)
+		r, parts, end := NewRemoval(), 0, error(nil)
+		for end = r.Go(open(t, dir), "top", 1); IsUnfinished(end); end = r.Go(open(t, dir), "top", 1) {
+			if parts++; what == "still made" {
+				_ = os.Mkdir(fmt.Sprintf("%s/top/new.%d", dir, parts), 0o755)
+			}
+		}
+		if parts == 0 || (what == "still made") != IsStillMade(end) || end != nil && !IsStillMade(end) {
+			t.Errorf("%s: %d parts, %v", what, parts, end)
+		}
+	}
+}
+
 // Users choose how deep a tree is and how long its names are, and not how much memory it
 // takes to go through it.
 func TestDeepTreesTakeNoMemory(t *testing.T) {

@@ -26,14 +26,21 @@ const maxUndated = 10_000
 // so that a run which was cut short can be repeated. progress, which may be nil, is
 // told of each removed entry.
 func (d Dir) RemoveTree(name string, progress func()) error {
-	r := removal{began: time.Now()}
-	r.progress = func() {
-		r.done++
-		if progress != nil {
-			progress()
-		}
-	}
+	r := newRemoval(progress)
 	return r.tree(d, name, 0)
+}
+
+// Removal is RemoveTree a part at a time.
+type Removal struct{ of *removal }
+
+// NewRemoval begins one.
+func NewRemoval() Removal { return Removal{newRemoval(nil)} }
+
+// Go goes on for as long, or for twice as long as it takes to come to what is left; what
+// is left then is an error of IsUnfinished.
+func (r Removal) Go(d Dir, name string, most time.Duration) error {
+	r.of.most, r.of.part, r.of.until, r.of.over = most, time.Now(), time.Time{}, false
+	return r.of.tree(d, name, 0)
 }
 
 // removal is one removal of a tree. It comes to an end although a process that
@@ -43,9 +50,37 @@ func (d Dir) RemoveTree(name string, progress func()) error {
 type removal struct {
 	progress func()
 	began    time.Time
-	done     int // what was removed
-	undated  int // directories of unknown age, and subvolumes: a snapshot is as old as what it was made of
+	most     time.Duration // of this part; 0: as long as it takes
+	part     time.Time     // when it began
+	until    time.Time     // zero: it has removed nothing yet
+	over     bool          // its time is
+	done     int           // what was removed
+	undated  int           // directories of unknown age, and subvolumes: a snapshot is as old as what it was made of
 }
+
+func newRemoval(progress func()) *removal {
+	r := &removal{began: time.Now()}
+	r.progress = func() {
+		const look = 64 // so often it looks at the clock
+		switch r.done++; {
+		case r.most == 0:
+		case r.until.IsZero():
+			r.until = time.Now().Add(max(r.most, time.Since(r.part)))
+		case r.done%look == 0:
+			r.over = time.Now().After(r.until)
+		}
+		if progress != nil {
+			progress()
+		}
+	}
+	return r
+}
+
+// errUnfinished is what IsUnfinished looks for.
+var errUnfinished = errors.New("there was no time to remove all of it")
+
+// IsUnfinished reports whether a Removal left something for lack of time.
+func IsUnfinished(err error) bool { return errors.Is(err, errUnfinished) }
 
 // errStillMade is what IsStillMade looks for.
 var errStillMade = errors.New("was made while the tree was being removed: a process that holds a directory in it goes on")
@@ -85,7 +120,7 @@ func (r *removal) tree(d Dir, name string, depth int) error {
 			}
 		}
 		// some filesystems leave out entries when others go while they are read
-		if !alone || r.done == before {
+		if !alone || r.done == before || r.over {
 			return err
 		}
 	}
@@ -184,12 +219,15 @@ func (r *removal) first(d Dir, from int64, left ID) (next Dir, at int64, err err
 	// until nothing is left when it is read from the beginning: some filesystems leave
 	// out entries when others go while they are read
 	for before, begin := -1, int64(-1); err == nil && !next.IsOpen() && (before != r.done || begin != 0); from = 0 {
+		if r.over {
+			return Dir{}, 0, pathError("remove", d.path, errUnfinished)
+		}
 		before, begin = r.done, from
 		end := d.readFrom(from, func(name string, place int64) bool {
 			if next, err = r.enter(d, name, maxDepth+1); err == nil && next.IsOpen() {
 				at, err = place, r.goInto(d, name, &next, left)
 			}
-			return err == nil && !next.IsOpen()
+			return err == nil && !next.IsOpen() && !r.over
 		})
 		if err == nil {
 			err = end
@@ -246,6 +284,10 @@ func (r *removal) entries(d Dir, depth int) error {
 		for _, n := range names {
 			if err := r.tree(d, n, depth+1); err != nil && first == nil {
 				first = err
+			}
+			if r.over {
+				first = pathError("remove", d.path, errUnfinished)
+				return false
 			}
 		}
 		return true
