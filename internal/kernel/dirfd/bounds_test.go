@@ -240,12 +240,18 @@ func TestRemovalInParts(t *testing.T) {
 		}
 		_ = unix.Close(at)
 		r, parts, end := NewRemoval(), 0, error(nil)
+		for later := false; !later; { // the clock of the filesystem ticks slower than ours
+			nstest.Tree(t, dir, "d 0755 0 tick")
+			at, _, _ := open(t, dir+"/tick").born()
+			later = at.After(r.of.began)
+			_ = os.Remove(dir + "/tick")
+		}
 		for end = r.Go(open(t, dir), "top", 1); IsUnfinished(end); end = r.Go(open(t, dir), "top", 1) {
 			if parts++; what == "still made" {
 				_ = os.Mkdir(fmt.Sprintf("%s/top/new.%d", dir, parts), 0o755)
 			}
 		}
-		if parts == 0 || (what == "still made") != IsStillMade(end) || end != nil && !IsStillMade(end) {
+		if what != "deep" && parts == 0 || (what == "still made") != IsStillMade(end) || end != nil && !IsStillMade(end) {
 			t.Errorf("%s: %d parts, %v", what, parts, end)
 		}
 	}

@@ -76,8 +76,8 @@ func newRemoval(progress func()) *removal {
 	return r
 }
 
-// errUnfinished is what IsUnfinished looks for.
-var errUnfinished = errors.New("there was no time to remove all of it")
+// errUnfinished is what IsUnfinished looks for. It is told to nobody.
+var errUnfinished = errors.New("not finished")
 
 // IsUnfinished reports whether a Removal left something for lack of time.
 func IsUnfinished(err error) bool { return errors.Is(err, errUnfinished) }
