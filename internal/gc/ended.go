@@ -59,6 +59,9 @@ func (t *Tidying) Ended() (looked time.Duration, more bool, errs []error) {
 	for _, r := range all {
 		failed(room.ended(r, store))
 	}
+	if !more {
+		t.begun = nil // gc may have removed what was begun
+	}
 	return looked, more, errs
 }
 

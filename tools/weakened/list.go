@@ -1189,13 +1189,18 @@ var weakenings = []weakening{
 	},
 	{
 		name: "ready: what one user has left keeps no other waiting", holds: "I-10", file: "internal/kernel/dirfd/tree.go",
-		check: "case r.most == 0:", instead: "case true:",
+		check: "r.over = r.over || time.Now().After(r.until)", instead: "r.over = false",
 		tests: "TestReadySharesItsTime",
 	},
 	{
 		name: "remove: a removal in parts leaves what was made since the first", holds: "docs/DESIGN.md", file: "internal/kernel/dirfd/tree.go",
 		check: "r.of.most, r.of.part, r.of.until, r.of.over = most, time.Now(), time.Time{}, false", instead: "r.of.most, r.of.part, r.of.until, r.of.over, r.of.began = most, time.Now(), time.Time{}, false, time.Now()",
 		pkg: "internal/kernel/dirfd", tests: "TestRemovalInParts",
+	},
+	{
+		name: "remove: what is younger is looked at once", holds: "docs/DESIGN.md", file: "internal/kernel/dirfd/tree.go",
+		check: "|| r.over || IsStillMade(err) || IsTooDeep(err) {", instead: "|| r.over || IsTooDeep(err) {",
+		pkg: "internal/kernel/dirfd", tests: "TestRemoveTreeLooksOnceAtTheYounger",
 	},
 	{
 		name: "ready: it has let go of the view of the outer session", holds: "I-22", file: "internal/session/session.go",

@@ -220,6 +220,48 @@ func TestRemoveTreeOfManyDeepDirectories(t *testing.T) {
 	}
 }
 
+// What somebody makes below very many levels while the tree goes is looked at once, and not
+// once more for each level.
+func TestRemoveTreeLooksOnceAtTheYounger(t *testing.T) {
+	dir := nstest.Dir(t)
+	nstest.Tree(t, dir, "d 0755 0 top")
+	at, err := unix.Open(dir+"/top", unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at = deep(t, at, maxDepth-2)
+	made := func(what string, many int) {
+		for i := range many {
+			if err := unix.Mkdirat(at, fmt.Sprint(what, i), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	made("older", 20)
+	r := newRemoval(nil)
+	ticks(t, dir, r)
+	made("younger", 500)
+	_ = unix.Close(at)
+	if err := r.tree(open(t, dir), "top", 0); !IsStillMade(err) || r.done != 20 {
+		t.Errorf("%d, %v", r.done, err)
+	}
+	if most := 2 * (maxDepth + 520); r.seen > most {
+		t.Errorf("it looked %d times, want %d at most", r.seen, most)
+	}
+}
+
+// ticks waits until what is made is younger than the removal: the clock of a filesystem
+// ticks slower than ours.
+func ticks(t *testing.T, dir string, r *removal) {
+	t.Helper()
+	for later := false; !later; {
+		nstest.Tree(t, dir, "d 0755 0 tick")
+		at, _, _ := open(t, dir+"/tick").born()
+		later = at.After(r.began)
+		_ = os.Remove(dir + "/tick")
+	}
+}
+
 // A removal that goes on a part at a time ends, deep or wide, and leaves what was made
 // after it had begun.
 func TestRemovalInParts(t *testing.T) {
@@ -240,12 +282,7 @@ func TestRemovalInParts(t *testing.T) {
 		}
 		_ = unix.Close(at)
 		r, parts, end := NewRemoval(), 0, error(nil)
-		for later := false; !later; { // the clock of the filesystem ticks slower than ours
-			nstest.Tree(t, dir, "d 0755 0 tick")
-			at, _, _ := open(t, dir+"/tick").born()
-			later = at.After(r.of.began)
-			_ = os.Remove(dir + "/tick")
-		}
+		ticks(t, dir, r.of)
 		for end = r.Go(open(t, dir), "top", 1); IsUnfinished(end); end = r.Go(open(t, dir), "top", 1) {
 			if parts++; what == "still made" {
 				_ = os.Mkdir(fmt.Sprintf("%s/top/new.%d", dir, parts), 0o755)

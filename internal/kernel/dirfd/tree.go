@@ -54,6 +54,7 @@ type removal struct {
 	part     time.Time     // when it began
 	until    time.Time     // zero: it has removed nothing yet
 	over     bool          // its time is
+	seen     int           // at what was looked
 	done     int           // what was removed
 	undated  int           // directories of unknown age, and subvolumes: a snapshot is as old as what it was made of
 }
@@ -61,19 +62,22 @@ type removal struct {
 func newRemoval(progress func()) *removal {
 	r := &removal{began: time.Now()}
 	r.progress = func() {
-		const look = 64 // so often it looks at the clock
-		switch r.done++; {
-		case r.most == 0:
-		case r.until.IsZero():
+		if r.done++; r.most > 0 && r.until.IsZero() {
 			r.until = time.Now().Add(max(r.most, time.Since(r.part)))
-		case r.done%look == 0:
-			r.over = time.Now().After(r.until)
 		}
 		if progress != nil {
 			progress()
 		}
 	}
 	return r
+}
+
+// look looks at the clock now and then.
+func (r *removal) look() {
+	const often = 64
+	if r.seen++; r.seen%often == 0 && !r.until.IsZero() {
+		r.over = r.over || time.Now().After(r.until)
+	}
 }
 
 // errUnfinished is what IsUnfinished looks for. It is told to nobody.
@@ -119,8 +123,9 @@ func (r *removal) tree(d Dir, name string, depth int) error {
 				return nil
 			}
 		}
-		// some filesystems leave out entries when others go while they are read
-		if !alone || r.done == before || r.over {
+		// some filesystems leave out entries when others go while they are read; what is
+		// left on purpose may be very many directories, and is looked at once
+		if !alone || r.done == before || r.over || IsStillMade(err) || IsTooDeep(err) {
 			return err
 		}
 	}
@@ -128,6 +133,7 @@ func (r *removal) tree(d Dir, name string, depth int) error {
 
 // enter removes an entry that is no directory. One that is it opens, to be read.
 func (r *removal) enter(d Dir, name string, depth int) (Dir, error) {
+	r.look()
 	err := unix.Unlinkat(d.FD(), name, 0)
 	if err == nil {
 		r.progress()
