@@ -158,6 +158,7 @@ func TestRemoveTreeReadsOn(t *testing.T) {
 	host.Run(t, func(h *host.Host) {
 		h.Need("strace", "perl")
 		kit.Install(h, strings.Replace(kit.OwnTmp, `"user"`, `"tmpdir"`, 1))
+		h.Forks() // so that gc removes it
 		h.PAM("pamhost", host.Stack(kit.Session)...)
 		h.AddUser("alice")
 		h.WriteFile("/srv/make", "cd /tmp; perl -e 'for (1..210) { mkdir q(d) or die; chdir q(d) or die } for (1..9) { mkdir $_ or die; mkdir qq($_/x) or die }'\n")
