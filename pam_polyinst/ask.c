@@ -150,8 +150,7 @@ struct asked ask(const struct call *call, struct request *request, bool in_place
  * nothing, a->why says how it ended. Until its pidfd has come, its pid is our child's. */
 void dismiss(const struct call *call, const struct asked *w, struct answer *a, int outcome)
 {
-	/* at close nobody looks who is in the view: until then the worker has left it */
-	const bool waits = outcome || !a->reported || a->report.code != PAM_SUCCESS || !(a->report.priority & SKIP_CLOSE);
+	const bool waits = outcome || !a->reported || a->report.code != PAM_SUCCESS || !(a->report.priority & GOES_ON);
 	siginfo_t end = { 0 };
 	bool hangs = false;
 

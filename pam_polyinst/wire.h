@@ -44,6 +44,7 @@ enum {
 enum {
 	COUNTS = 8, /* the session is to be counted as open */
 	SKIP_CLOSE = 16, /* nothing will have to be done at close: the host asks no worker */
+	GOES_ON = 32, /* nothing depends on when the worker has let go: the host does not wait */
 };
 
 /* The fixed part of a report; the text of the log line follows. */

@@ -183,7 +183,10 @@ func logFile(path string, since time.Time, refusedOnly bool, more func(modulelog
 	}
 	now := time.Now()
 	begin = now
-	for line := range bytes.Lines(text) { // the first may be the rest of one
+	if size > logTail {
+		_, text, _ = bytes.Cut(text, []byte("\n")) // the rest of a line is anybody's text
+	}
+	for line := range bytes.Lines(text) {
 		if at, ok := modulelog.LineTime(string(line), now); ok {
 			begin = at
 			break

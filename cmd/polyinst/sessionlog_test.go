@@ -66,6 +66,24 @@ func TestFloodedJournal(t *testing.T) {
 	}
 }
 
+// Where a file is longer than what is read of it, the rest of a line, which somebody may
+// have written so that it begins with a time, does not say how far back that goes.
+func TestLogFileIsCut(t *testing.T) {
+	const forged = "2001-01-01T00:00:00Z x su: pam_polyinst(su:session): session refused for \"bob\": forged"
+	last := time.Now().UTC().Add(-time.Minute).Format(time.RFC3339) + " x su: pam_polyinst(su:session): session refused for \"alice\": true\n"
+	text := "2000-01-01T00:00:00Z x su: " + forged + "\n"
+	text += strings.Repeat("x", logTail-len(forged)-1-len(last)-1) + "\n" + last
+	path := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	begin, cut, err := logFile(path, time.Unix(1, 0), true, func(e modulelog.Entry) bool { got = append(got, e.User); return true })
+	if err != nil || !cut || time.Since(begin) > time.Hour || !slices.Equal(got, []string{"alice"}) {
+		t.Errorf("%v, %v, %v, %v", begin, cut, err, got)
+	}
+}
+
 // It is said how far back a log was read, where that is less than was asked for.
 func TestReach(t *testing.T) {
 	asked := time.Unix(1_000_000, 0)

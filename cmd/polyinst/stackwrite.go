@@ -17,13 +17,11 @@ func (k *keeper) write(changes []pamstack.Change, waits *waiting, begin func() e
 		return err
 	}
 	defer dir.Close()
-	like := map[string]dirfd.Likeness{}
 	for _, c := range changes {
-		absent, l, err := k.unchanged(c)
+		absent, _, err := k.unchanged(c)
 		if err != nil {
 			return err
 		}
-		like[c.Name] = l
 		if !absent {
 			if err := dir.Replace(c.Name, c.Old, dirfd.Likeness{Mode: 0o600}); err != nil {
 				return err
@@ -39,7 +37,12 @@ func (k *keeper) write(changes []pamstack.Change, waits *waiting, begin func() e
 		return errors.Join(err, k.undo(changes))
 	}
 	for _, c := range changes {
-		if err := k.pam.Replace(c.Name, c.New, like[c.Name]); err != nil {
+		// once more: begin takes long, and another program may write files of PAM
+		_, like, err := k.unchanged(c)
+		if err == nil {
+			err = k.pam.Replace(c.Name, c.New, like)
+		}
+		if err != nil {
 			return errors.Join(err, k.undo(changes))
 		}
 	}

@@ -10,24 +10,35 @@ import (
 	"pam_polyinst/internal/sessions/record"
 )
 
+// Tidying removes what sessions have left that have ended, a part of each at a time: what
+// one user has left keeps no other's waiting.
+type Tidying struct{ begun map[string]dirfd.Removal }
+
+// share is how long the removal of one instance may take before others are looked after.
+const share = 200 * time.Millisecond
+
 // Ended removes the tmpdir instances of the recorded namespaces that have ended, and
 // that no other namespace shows; then it forgets the records. What cannot be told, or
 // is held, stays for the next time, or for gc; what a user did is no error. One look
 // at the namespaces is for all of them: each user can have many that have ended and
 // whose instances another namespace shows. looked is how long it took, which users can
-// prolong.
-func Ended() (looked time.Duration, errs []error) {
+// prolong. more: a part of an instance is left for lack of time.
+func (t *Tidying) Ended() (looked time.Duration, more bool, errs []error) {
 	began := time.Now()
 	store, err := record.Open()
 	if err != nil {
-		return 0, []error{err}
+		return 0, false, []error{err}
 	}
 	defer store.Close()
 	room := newRoom(live.Uses{Known: store.Identities, Skip: func(ever uint64, number mntns.ID) bool { return fromHostView(ever, number, store) }})
 	defer room.Close()
+	if t.begun == nil {
+		t.begun = map[string]dirfd.Removal{}
+	}
+	room.begun = t.begun
 	failed := func(err error) {
 		// a parent that is not there has no instances
-		if err != nil && !dirfd.IsNotExist(err) && !isUsersDoing(err) {
+		if more = more || dirfd.IsUnfinished(err); err != nil && !dirfd.IsNotExist(err) && !isUsersDoing(err) && !dirfd.IsUnfinished(err) {
 			errs = append(errs, err)
 		}
 	}
@@ -42,13 +53,16 @@ func Ended() (looked time.Duration, errs []error) {
 		}
 	}))
 	if err := room.uses.Look(); err != nil {
-		return 0, append(errs, err)
+		return 0, more, append(errs, err)
 	}
 	looked = time.Since(began)
 	for _, r := range all {
 		failed(room.ended(r, store))
 	}
-	return looked, errs
+	if !more {
+		t.begun = nil // gc may have removed what was begun
+	}
+	return looked, more, errs
 }
 
 func (r *Room) ended(of record.Record, store record.Store) error {

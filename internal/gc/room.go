@@ -34,9 +34,10 @@ func isOther(t live.Task, ns mntns.ID, host int) bool {
 // Room is what the tmpdir instances of records lie in, and who shows them. Each
 // instance parent is walked to once: what is asked about is what is removed.
 type Room struct {
-	uses live.Uses
-	ways map[string]dirfd.Way // to the parents, by their paths
-	lies map[string]mntns.Location
+	uses  live.Uses
+	ways  map[string]dirfd.Way // to the parents, by their paths
+	lies  map[string]mntns.Location
+	begun map[string]dirfd.Removal // nil: Remove takes as long as it takes; else those that are not finished, by path
 	// Left are processes in the record's own namespace, without this one and the host.
 	Left map[int]bool
 }
@@ -134,10 +135,25 @@ func (r *Room) Remove(p record.Polydir) (bool, error) {
 		return false, err
 	}
 	defer guard.Release()
-	if err := parent.RemoveTree(p.Name, nil); err != nil {
+	if err := r.remove(parent, p); err != nil {
 		return false, err
 	}
 	return true, guard.Forget()
+}
+
+func (r *Room) remove(parent dirfd.Dir, p record.Polydir) error {
+	if r.begun == nil {
+		return parent.RemoveTree(p.Name, nil)
+	}
+	removal, known := r.begun[p.Instance()]
+	if !known {
+		removal = dirfd.NewRemoval()
+	}
+	err := removal.Go(parent, p.Name, share)
+	if delete(r.begun, p.Instance()); dirfd.IsUnfinished(err) {
+		r.begun[p.Instance()] = removal
+	}
+	return err
 }
 
 // overlayOf is the overlay whose changes lie in the instance, which a namespace can

@@ -222,14 +222,18 @@ func (p *Pool) tidy() {
 		p.say("%v", err)
 	}
 	ends := mountfd.InheritedEnds(int(p.ends.Fd()))
+	var tidying gc.Tidying
 	for n := 0; ; n++ {
-		looked, errs := gc.Ended()
+		looked, more, errs := tidying.Ended()
 		for _, err := range errs {
 			p.say("tmpdir instances wait for gc: %v", err)
 		}
 		time.Sleep(restShare * looked)
 		wait := -1
-		if n < len(again) {
+		switch {
+		case more:
+			wait, n = 0, -1
+		case n < len(again):
 			wait = again[n]
 		}
 		some, err := ends.Wait(wait)

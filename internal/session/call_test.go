@@ -27,7 +27,7 @@ type host struct {
 	answer error // to a report
 	audits int
 
-	counts, skips bool // of the last report
+	counts, skips, goesOn bool // of the last report
 }
 
 func (h *host) say(format string, args ...any)   { h.told = append(h.told, fmt.Sprintf(format, args...)) }
@@ -41,7 +41,7 @@ func (h *host) Why(text string)                  { h.say("why %s", text) }
 func (h *host) Later(func())                     { h.audits++ } // not done: it would be in the kernel's log
 func (h *host) Report(r wire.Report) error {
 	h.say("report %c %d %d %s", r.Action, r.Code, r.Priority, r.Text)
-	h.counts, h.skips = r.Counts, r.SkipClose
+	h.counts, h.skips, h.goesOn = r.Counts, r.SkipClose, r.GoesOn
 	return h.answer
 }
 
@@ -320,28 +320,32 @@ func TestOrigin(t *testing.T) {
 	}
 }
 
-// A close is asked about only where it has something to do.
+// A close is asked about only where it has something to do; the host waits for its worker
+// where that close, or what else ends then, may find it in the way.
 func TestSkipClose(t *testing.T) {
 	tmpdir := &record.Record{Polydirs: []record.Polydir{{Method: "user"}, {Method: "tmpdir"}}}
 	user := &record.Record{Polydirs: tmpdir.Polydirs[:1]}
 	watched := &record.Record{Polydirs: tmpdir.Polydirs, Watched: true}
 	for what, c := range map[string]struct {
-		view   *record.Record
-		goBack bool
-		skips  bool
+		view           *record.Record
+		goBack, closes bool
+		outer          *record.Record
+		skips, goesOn  bool
 	}{
-		"one that is watched":        {watched, false, true},
-		"no view of ours":            {nil, false, true},
-		"instances that stay":        {user, false, true},
-		"an instance that ends":      {tmpdir, false, false},
-		"the host goes back":         {user, true, false},
-		"no view, and the host goes": {nil, true, false},
+		"one that is watched":        {watched, false, false, nil, true, true},
+		"no view of ours":            {nil, false, false, nil, true, true},
+		"instances that stay":        {user, false, false, nil, true, true},
+		"an instance that ends":      {tmpdir, false, false, nil, false, false},
+		"the host goes back":         {user, true, false, nil, false, false},
+		"no view, and the host goes": {nil, true, false, nil, false, false},
+		"others clean up":            {user, false, true, nil, true, false},
+		"in another one of ours":     {user, false, false, watched, true, false},
 	} {
-		call, h := of(wire.Request{})
-		call.Args.UnmountOnClose = c.goBack
+		call, h := of(wire.Request{Closes: c.closes})
+		call.Args.UnmountOnClose, call.own = c.goBack, c.outer
 		call.skipClose(c.view)
-		if _ = call.host.Report(wire.Report{}); h.skips != c.skips {
-			t.Errorf("%s: %v, want %v", what, h.skips, c.skips)
+		if _ = call.host.Report(wire.Report{}); h.skips != c.skips || h.goesOn != c.goesOn {
+			t.Errorf("%s: %v, %v, want %v, %v", what, h.skips, h.goesOn, c.skips, c.goesOn)
 		}
 	}
 }

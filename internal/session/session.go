@@ -86,12 +86,12 @@ type buffer struct {
 	holding bool
 	kept    []func()
 
-	counts, skipClose bool // what the report will say
+	counts, skipClose, goesOn bool // what the report will say
 }
 
 // Report sends the answer.
 func (b *buffer) Report(r wire.Report) error {
-	r.Counts, r.SkipClose = b.counts, b.skipClose
+	r.Counts, r.SkipClose, r.GoesOn = b.counts, b.skipClose, b.goesOn
 	return b.Host.Report(r)
 }
 
@@ -245,9 +245,13 @@ func (c *call) stayHome(r *plan.Refusal, p wire.Priority, text string) bool {
 // skipClose tells the host not to ask a worker at close if there can be nothing to do:
 // the view of the session has no tmpdir instance, or somebody is told of its end
 // (Watched), and the host does not want to go back.
+//
+// The host does not wait either until the worker has let go, unless others may look for
+// that: the close of a session that this one is in, whose tmpdir its view may show, and
+// modules that unmount at the line "close" what they have mounted before.
 func (c *call) skipClose(view *record.Record) {
 	if (view == nil || len(view.Tmpdirs()) == 0 || view.Watched) && !c.Args.UnmountOnClose {
-		c.buffer.skipClose = true
+		c.buffer.skipClose, c.buffer.goesOn = true, c.own == nil && !c.req.Closes
 	}
 }
 

@@ -151,6 +151,34 @@ func TestSubvolumes(t *testing.T) {
 	})
 }
 
+// Of very many deep directories each is read on where it was left: to read it from the
+// beginning, ext4 goes through all that was removed, and so a removal would take an hour
+// that ten thousands of directories keep from all others.
+func TestRemoveTreeReadsOn(t *testing.T) {
+	host.Run(t, func(h *host.Host) {
+		h.Need("strace", "perl")
+		kit.Install(h, strings.Replace(kit.OwnTmp, `"user"`, `"tmpdir"`, 1))
+		h.Forks() // so that gc removes it
+		h.PAM("pamhost", host.Stack(kit.Session)...)
+		h.AddUser("alice")
+		h.WriteFile("/srv/make", "cd /tmp; perl -e 'for (1..210) { mkdir q(d) or die; chdir q(d) or die } for (1..9) { mkdir $_ or die; mkdir qq($_/x) or die }'\n")
+		killed := h.PamHostCommand("user=alice", "start", "open", "exec:sh /srv/make; echo made", "pause", "end").Start()
+		killed.Expect("made")
+		killed.KillHard()
+		h.MustRun("strace", "-f", "-y", "-o", "/root/calls", "-e", "trace=lseek", "polyinst", "gc")
+		host.Equal(h, "after gc", strings.Join(kit.Settled(h, 0), " "), "")
+		on := 0
+		for line := range strings.Lines(h.ReadFile("/root/calls")) {
+			if strings.Contains(line, "/d/d/") && !strings.Contains(line, ", 0, SEEK_SET)") {
+				on++
+			}
+		}
+		if on < 8 {
+			t.Errorf("%d of 9 directories are read on after", on)
+		}
+	})
+}
+
 // Directories whose key their user has taken away (fscrypt), and in which nothing can be
 // renamed then, go like others, however deep they are.
 func TestEncryptedDirectories(t *testing.T) {

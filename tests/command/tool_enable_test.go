@@ -517,3 +517,20 @@ func TestEnableKilledAnywhere(t *testing.T) {
 		})
 	}
 }
+
+// A file that another program changes while the process that waits is being started is
+// not replaced by what was planned for the earlier one, and nor is any other.
+func TestEnableBesideAnotherProgram(t *testing.T) {
+	enabler(t, []string{"su", "sshd"}, func(h *host.Host) {
+		const theirs = "# an upgrade\n"
+		h.Mkdir("/run/systemd/system", 0o755, 0, 0)
+		h.WriteFile("/usr/local/bin/systemd-run", "#!/bin/sh\necho '# an upgrade' >>/etc/pam.d/su\nuntil [ \"$1\" = -- ]; do shift; done; shift\nsetsid \"$@\" </dev/null >/dev/null 2>&1 &\n", 0o755)
+		sshd, su := h.ReadFile("/etc/pam.d/sshd"), h.ReadFile("/etc/pam.d/su")
+		r := h.Cmd(tool, "enable", "sshd", "su")
+		host.Equal(h, "enable", r.Code, 1)
+		h.Match("and says", r.Stderr, `/etc/pam\.d/su: it was changed meanwhile`)
+		host.Equal(h, "sshd", h.ReadFile("/etc/pam.d/sshd"), sshd)
+		host.Equal(h, "su", h.ReadFile("/etc/pam.d/su"), su+theirs)
+		h.Match("status", h.Cmd(tool, "status").Stdout, `(?m)^state +off`)
+	})
+}

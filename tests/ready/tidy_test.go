@@ -2,6 +2,7 @@ package ready
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -102,5 +103,27 @@ func TestReadyRemovesBesideMounts(t *testing.T) {
 		gone(h, "")
 		bomb.CloseInput()
 		bomb.Wait()
+	})
+}
+
+// What one user has left, however much it is and however slowly it goes, keeps no other's
+// tmpdir waiting.
+func TestReadySharesItsTime(t *testing.T) {
+	ready(t, func(h *host.Host, serve *host.Ready) {
+		h.Need("strace", "perl")
+		h.Config(kit.Tmpdir)
+		p := h.Start("su", "alice", "-c", "perl -e 'for (1..20000) { open my $f, q(>), qq(/tmp/$_) or die }'; echo made; read x")
+		p.Expect("made")
+		alices := tmpdirs(h)
+		tracer := h.Start("strace", "-f", "-e", "trace=unlinkat", "-e", "inject=unlinkat:delay_enter=5000", "-p", strconv.Itoa(serve.PID()))
+		tracer.Expect("attached")
+		p.Send("\n")
+		p.Wait()
+		tracer.Expect("unlinkat.*DELAYED")
+		h.MustRun("su", "bob", "-c", "touch /tmp/x")
+		gone(h, alices)
+		tracer.Signal(unix.SIGINT)
+		tracer.Wait()
+		gone(h, "")
 	})
 }

@@ -1259,8 +1259,53 @@ var weakenings = []weakening{
 	},
 	{
 		name: "ready: the host waits until it has let go", holds: "I-22", file: "pam_polyinst/ask.c",
-		check: "|| !(a->report.priority & SKIP_CLOSE);", instead: ";",
+		check: "|| !(a->report.priority & GOES_ON);", instead: ";",
 		tests: "TestReadyLetsGoFirst",
+	},
+	{
+		name: "remove: a directory is read on where it was left", holds: "docs/DESIGN.md", file: "internal/kernel/dirfd/tree.go",
+		check: "above.read, st.ID", instead: "0, st.ID",
+		tests: "TestRemoveTreeReadsOn",
+	},
+	{
+		name: "trees: a label is no longer than a path", holds: "I-19", file: "internal/kernel/dirfd/dirfd.go",
+		check: "if len(dir)+1+len(name) > unix.PathMax {", instead: "if false {",
+		pkg: "internal/kernel/dirfd", tests: "TestDeepTreesTakeNoMemory",
+	},
+	{
+		name: "enable: a file that was changed meanwhile is not replaced", holds: "docs/DESIGN.md", file: "cmd/polyinst/stackwrite.go",
+		check: "_, like, err := k.unchanged(c)", instead: "_, like, _ := k.unchanged(c)\n\t\terr = nil",
+		tests: "TestEnableBesideAnotherProgram",
+	},
+	{
+		name: "doctor: the rest of a line is no line of the log", holds: "docs/DESIGN.md", file: "cmd/polyinst/sessionlog.go",
+		check: "if size > logTail {", instead: "if false {",
+		pkg: "cmd/polyinst", tests: "TestLogFileIsCut",
+	},
+	{
+		name: "ready: what one user has left keeps no other waiting", holds: "I-10", file: "internal/kernel/dirfd/tree.go",
+		check: "r.over = r.over || time.Now().After(r.until)", instead: "r.over = false",
+		tests: "TestReadySharesItsTime",
+	},
+	{
+		name: "remove: a removal in parts leaves what was made since the first", holds: "docs/DESIGN.md", file: "internal/kernel/dirfd/tree.go",
+		check: "r.of.most, r.of.part, r.of.until, r.of.over = most, time.Now(), time.Time{}, false", instead: "r.of.most, r.of.part, r.of.until, r.of.over, r.of.began = most, time.Now(), time.Time{}, false, time.Now()",
+		pkg: "internal/kernel/dirfd", tests: "TestRemovalInParts",
+	},
+	{
+		name: "remove: what is younger is looked at once", holds: "docs/DESIGN.md", file: "internal/kernel/dirfd/tree.go",
+		check: "|| r.over || IsStillMade(err) || IsTooDeep(err) {", instead: "|| r.over || IsTooDeep(err) {",
+		pkg: "internal/kernel/dirfd", tests: "TestRemoveTreeLooksOnceAtTheYounger",
+	},
+	{
+		name: "ready: it has let go of the view of the outer session", holds: "I-22", file: "internal/session/session.go",
+		check: "true, c.own == nil && !c.req.Closes", instead: "true, !c.req.Closes",
+		tests: "TestReadyLeavesTheOuterTmpdir",
+	},
+	{
+		name: "ready: it has let go before other modules clean up", holds: "I-22", file: "internal/session/session.go",
+		check: "true, c.own == nil && !c.req.Closes", instead: "true, c.own == nil",
+		tests: "TestReadyLetsGoOfVolumes",
 	},
 	{
 		name: "ready: a host that cannot join waits until all is undone", holds: "I-22", file: "pam_polyinst/ask.c",

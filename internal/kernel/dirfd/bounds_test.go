@@ -220,6 +220,151 @@ func TestRemoveTreeOfManyDeepDirectories(t *testing.T) {
 	}
 }
 
+// What somebody makes below very many levels while the tree goes is looked at once, and not
+// once more for each level.
+func TestRemoveTreeLooksOnceAtTheYounger(t *testing.T) {
+	dir := nstest.Dir(t)
+	nstest.Tree(t, dir, "d 0755 0 top")
+	at, err := unix.Open(dir+"/top", unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at = deep(t, at, maxDepth-2)
+	made := func(what string, many int) {
+		for i := range many {
+			if err := unix.Mkdirat(at, fmt.Sprint(what, i), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	made("older", 20)
+	r := newRemoval(nil)
+	ticks(t, dir, r)
+	made("younger", 500)
+	_ = unix.Close(at)
+	if err := r.tree(open(t, dir), "top", 0); !IsStillMade(err) || r.done != 20 {
+		t.Errorf("%d, %v", r.done, err)
+	}
+	if most := 2 * (maxDepth + 520); r.seen > most {
+		t.Errorf("it looked %d times, want %d at most", r.seen, most)
+	}
+}
+
+// ticks waits until what is made is younger than the removal: the clock of a filesystem
+// ticks slower than ours.
+func ticks(t *testing.T, dir string, r *removal) {
+	t.Helper()
+	for later := false; !later; {
+		nstest.Tree(t, dir, "d 0755 0 tick")
+		at, _, _ := open(t, dir+"/tick").born()
+		later = at.After(r.began)
+		_ = os.Remove(dir + "/tick")
+	}
+}
+
+// A removal that goes on a part at a time ends, deep or wide, and leaves what was made
+// after it had begun.
+func TestRemovalInParts(t *testing.T) {
+	dir := nstest.Dir(t)
+	for _, what := range []string{"wide", "deep", "still made"} {
+		nstest.Tree(t, dir, "d 0755 0 top")
+		at, err := unix.Open(dir+"/top", unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if what == "deep" {
+			at = deep(t, at, 3*maxDepth)
+		}
+		for i := range 500 {
+			if err := unix.Mkdirat(at, fmt.Sprint(i), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = unix.Close(at)
+		r, parts, end := NewRemoval(), 0, error(nil)
+		ticks(t, dir, r.of)
+		for end = r.Go(open(t, dir), "top", 1); IsUnfinished(end); end = r.Go(open(t, dir), "top", 1) {
+			if parts++; what == "still made" {
+				_ = os.Mkdir(fmt.Sprintf("%s/top/new.%d", dir, parts), 0o755)
+			}
+		}
+		if what != "deep" && parts == 0 || (what == "still made") != IsStillMade(end) || end != nil && !IsStillMade(end) {
+			t.Errorf("%s: %d parts, %v", what, parts, end)
+		}
+	}
+}
+
+// Users choose how deep a tree is and how long its names are, and not how much memory it
+// takes to go through it.
+func TestDeepTreesTakeNoMemory(t *testing.T) {
+	dir := nstest.Dir(t)
+	nstest.Tree(t, dir, "d 0755 1001 top")
+	at, err := unix.Open(dir+"/top", unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 400 { // their paths have 20 MB
+		name := strings.Repeat("d", 255)
+		if err := unix.Mkdirat(at, name, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		next, err := unix.Openat(at, name, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = unix.Close(at)
+		at = next
+	}
+	_ = unix.Close(at)
+	d := open(t, dir+"/top")
+	for _, c := range []struct {
+		what string
+		goes func() error
+	}{
+		{"usage", func() error { _, err := d.Usage(nil); return err }},
+		{"give", func() error { return d.GiveTree(1001, 2001, nil) }},
+		{"age", func() error { _, err := d.Age(Aging{Alone: func(func()) bool { return false }}); return err }},
+		{"removal", func() error { return open(t, dir).RemoveTree("top", nil) }},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if err := c.goes(); err != nil {
+			t.Error(c.what, err)
+		}
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 10<<20 {
+			t.Errorf("%s: %d bytes", c.what, took)
+		}
+	}
+}
+
+// The names of a directory are not known all at once where a user has made them.
+func TestWideTreesTakeNoMemory(t *testing.T) {
+	dir := nstest.Dir(t)
+	for i := range 20_000 {
+		if err := os.WriteFile(fmt.Sprintf("%s/%0200d", dir, i), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	d, entries, before := open(t, dir), 0, heap()
+	err := d.GiveTree(1001, 2001, func() {
+		if entries++; entries == 1 {
+			if now := heap(); now > before+1<<20 {
+				t.Errorf("%d bytes", now-before)
+			}
+		}
+	})
+	if err != nil || entries != 20_001 {
+		t.Error(entries, err)
+	}
+}
+
 // Nothing is renamed on the way, which is not everywhere possible.
 func TestRemoveTreeWithoutRenames(t *testing.T) {
 	dir := nstest.Dir(t)

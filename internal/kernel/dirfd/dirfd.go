@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -244,8 +245,13 @@ func (d Dir) ReusedMountID() (uint64, error) {
 	return x.Mnt_id, nil
 }
 
-// join is a label: the path of an entry of a directory.
+// join is a label: the path of an entry of a directory. One that is longer than a path can
+// be is cut: users choose how deep a tree is, and each level has its label.
 func join(dir, name string) string {
+	const cut = "/..."
+	if len(dir)+1+len(name) > unix.PathMax {
+		return strings.TrimSuffix(dir, cut) + cut
+	}
 	if dir == "/" {
 		return dir + name
 	}

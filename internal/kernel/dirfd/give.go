@@ -1,12 +1,13 @@
 package dirfd
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
 )
 
-// maxGiveDepth bounds a tree: each level holds one descriptor.
+// maxGiveDepth bounds a tree: each level holds two descriptors.
 const maxGiveDepth = 2000
 
 // GiveTree gives all in the tree that belongs to one uid to another, the directory
@@ -30,15 +31,19 @@ func (g giving) tree(d Dir, depth int) error {
 	if depth > maxGiveDepth {
 		return pathError("chown", d.path, fmt.Errorf("deeper than %d directories", maxGiveDepth))
 	}
-	names, err := d.Names()
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		// a name that is gone by now is nobody's
-		if err := g.entry(d, name, depth); err != nil && !IsNotExist(err) {
-			return err
+	var failed error
+	err := d.SomeNames(func(names []string) bool {
+		for _, name := range names {
+			// a name that is gone by now is nobody's
+			if err := g.entry(d, name, depth); err != nil && !IsNotExist(err) {
+				failed = err
+				return false
+			}
 		}
+		return true
+	})
+	if err = errors.Join(failed, err); err != nil {
+		return err
 	}
 	return g.one(d)
 }

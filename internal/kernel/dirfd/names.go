@@ -11,7 +11,7 @@ import (
 // Names lists the directory's entries, without "." and "..", in no order.
 func (d Dir) Names() ([]string, error) {
 	var all []string
-	err := d.eachNames(func(names []string) bool {
+	err := d.SomeNames(func(names []string) bool {
 		all = append(all, names...)
 		return true
 	})
@@ -42,7 +42,7 @@ func (a *Walks) NamesAt(path string) ([]string, error) {
 // no further than to the first.
 func (d Dir) Has(like func(name string) bool) (bool, error) {
 	found := false
-	err := d.eachNames(func(names []string) bool {
+	err := d.SomeNames(func(names []string) bool {
 		found = slices.ContainsFunc(names, like)
 		return !found
 	})
@@ -54,7 +54,7 @@ func (d Dir) Has(like func(name string) bool) (bool, error) {
 // were no others.
 func (d Dir) Matching(like func(name string) bool, entries, most int) (found []string, all bool, err error) {
 	all = true
-	err = d.eachNames(func(names []string) bool {
+	err = d.SomeNames(func(names []string) bool {
 		for _, name := range names {
 			entries--
 			matches := like(name)
@@ -70,9 +70,10 @@ func (d Dir) Matching(like func(name string) bool, entries, most int) (found []s
 	return found, all, err
 }
 
-// eachNames hands on the names as the kernel tells them, some at a time, for as
-// long as more is wanted.
-func (d Dir) eachNames(more func([]string) bool) error {
+// SomeNames hands on the names as the kernel tells them, some at a time, for as
+// long as more is wanted. Of a directory in which users make names it is not known how
+// many there are.
+func (d Dir) SomeNames(more func([]string) bool) error {
 	fd, err := d.reopen()
 	if err != nil {
 		return pathError("open", d.path, err)
@@ -146,12 +147,32 @@ func (d Dir) EachName(skip func(name string) bool, f func(name string) (more boo
 }
 
 // skipNames reads on to the first name for which skip does not hold, which is then
-// the next one. An entry of getdents(2) has its inode number and the offset of the
-// next entry, 8 bytes each, its own length, a type, and the name.
+// the next one.
 func skipNames(fd int, skip func(name string) bool) error {
+	at, found := int64(0), false
+	err := readFrom(fd, 0, make([]byte, 8192), func(name string, place int64) bool {
+		at, found = place, !skip(name)
+		return !found
+	})
+	if err == nil && found {
+		_, err = unix.Seek(fd, at, unix.SEEK_SET)
+	}
+	return err
+}
+
+// readFrom tells the names of a directory that is open to be read, from an offset on
+// (lseek(2)), for as long as more is wanted; at is where each is read again.
+func (d Dir) readFrom(from int64, more func(name string, at int64) bool) error {
+	return pathError("read", d.path, readFrom(d.FD(), from, make([]byte, 4<<10), more))
+}
+
+// readFrom is that function. An entry of getdents(2) has its inode number and the offset
+// of the next entry, 8 bytes each, its own length, a type, and the name.
+func readFrom(fd int, at int64, buf []byte, more func(name string, at int64) bool) error {
 	const next, length, name = 8, 16, 19
-	buf := make([]byte, 8192)
-	var at int64
+	if _, err := unix.Seek(fd, at, unix.SEEK_SET); err != nil {
+		return err
+	}
 	for {
 		n, err := unix.ReadDirent(fd, buf)
 		if errors.Is(err, unix.EINTR) {
@@ -160,14 +181,16 @@ func skipNames(fd int, skip func(name string) bool) error {
 		if err != nil || n <= 0 {
 			return err
 		}
-		for rest := buf[:n]; len(rest) > name; {
+		for rest := buf[:n]; len(rest) > 0; {
+			if len(rest) <= name {
+				return unix.EBADMSG
+			}
 			size := int(binary.NativeEndian.Uint16(rest[length:]))
 			if size <= name || size > len(rest) {
 				return unix.EBADMSG
 			}
-			if n := unix.ByteSliceToString(rest[name:size]); n != "." && n != ".." && !skip(n) {
-				_, err := unix.Seek(fd, at, unix.SEEK_SET)
-				return err
+			if n := unix.ByteSliceToString(rest[name:size]); n != "." && n != ".." && !more(n, at) {
+				return nil
 			}
 			at = int64(binary.NativeEndian.Uint64(rest[next:]))
 			rest = rest[size:]

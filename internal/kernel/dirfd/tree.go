@@ -26,14 +26,21 @@ const maxUndated = 10_000
 // so that a run which was cut short can be repeated. progress, which may be nil, is
 // told of each removed entry.
 func (d Dir) RemoveTree(name string, progress func()) error {
-	r := removal{began: time.Now()}
-	r.progress = func() {
-		r.done++
-		if progress != nil {
-			progress()
-		}
-	}
+	r := newRemoval(progress)
 	return r.tree(d, name, 0)
+}
+
+// Removal is RemoveTree a part at a time.
+type Removal struct{ of *removal }
+
+// NewRemoval begins one.
+func NewRemoval() Removal { return Removal{newRemoval(nil)} }
+
+// Go goes on for as long, or for twice as long as it takes to come to what is left; what
+// is left then is an error of IsUnfinished.
+func (r Removal) Go(d Dir, name string, most time.Duration) error {
+	r.of.most, r.of.part, r.of.until, r.of.over = most, time.Now(), time.Time{}, false
+	return r.of.tree(d, name, 0)
 }
 
 // removal is one removal of a tree. It comes to an end although a process that
@@ -43,9 +50,41 @@ func (d Dir) RemoveTree(name string, progress func()) error {
 type removal struct {
 	progress func()
 	began    time.Time
-	done     int // what was removed
-	undated  int // directories of unknown age, and subvolumes: a snapshot is as old as what it was made of
+	most     time.Duration // of this part; 0: as long as it takes
+	part     time.Time     // when it began
+	until    time.Time     // zero: it has removed nothing yet
+	over     bool          // its time is
+	seen     int           // at what was looked
+	done     int           // what was removed
+	undated  int           // directories of unknown age, and subvolumes: a snapshot is as old as what it was made of
 }
+
+func newRemoval(progress func()) *removal {
+	r := &removal{began: time.Now()}
+	r.progress = func() {
+		if r.done++; r.most > 0 && r.until.IsZero() {
+			r.until = time.Now().Add(max(r.most, time.Since(r.part)))
+		}
+		if progress != nil {
+			progress()
+		}
+	}
+	return r
+}
+
+// look looks at the clock now and then.
+func (r *removal) look() {
+	const often = 64
+	if r.seen++; r.seen%often == 0 && !r.until.IsZero() {
+		r.over = r.over || time.Now().After(r.until)
+	}
+}
+
+// errUnfinished is what IsUnfinished looks for. It is told to nobody.
+var errUnfinished = errors.New("not finished")
+
+// IsUnfinished reports whether a Removal left something for lack of time.
+func IsUnfinished(err error) bool { return errors.Is(err, errUnfinished) }
 
 // errStillMade is what IsStillMade looks for.
 var errStillMade = errors.New("was made while the tree was being removed: a process that holds a directory in it goes on")
@@ -84,8 +123,9 @@ func (r *removal) tree(d Dir, name string, depth int) error {
 				return nil
 			}
 		}
-		// some filesystems leave out entries when others go while they are read
-		if !alone || r.done == before {
+		// some filesystems leave out entries when others go while they are read; what is
+		// left on purpose may be very many directories, and is looked at once
+		if !alone || r.done == before || r.over || IsStillMade(err) || IsTooDeep(err) {
 			return err
 		}
 	}
@@ -93,6 +133,7 @@ func (r *removal) tree(d Dir, name string, depth int) error {
 
 // enter removes an entry that is no directory. One that is it opens, to be read.
 func (r *removal) enter(d Dir, name string, depth int) (Dir, error) {
+	r.look()
 	err := unix.Unlinkat(d.FD(), name, 0)
 	if err == nil {
 		r.progress()
@@ -144,50 +185,55 @@ func (r *removal) below(top Dir) error {
 		return err
 	}
 	defer func() { at.Close() }()
-	var way []ID // of the directories above it
-	var left ID  // the directory that was left last
+	type step struct {
+		dir  ID
+		read int64 // from there on it is read again
+	}
+	var way []step // the directories above it
+	var left ID    // the directory that was left last
+	var read int64
 	for {
 		st, err := at.Stat()
 		if err != nil {
 			return err
 		}
-		next, err := r.first(at, left)
+		next, read2, err := r.first(at, read, left)
 		switch {
 		case err != nil:
 			return err
 		case next.IsOpen():
-			way = append(way, st.ID)
+			way, read = append(way, step{st.ID, read2}), 0
 		case len(way) == 0:
 			return nil
 		default:
-			if next, err = at.up(way[len(way)-1]); err != nil {
+			above := way[len(way)-1]
+			if next, err = at.up(above.dir); err != nil {
 				return err
 			}
-			way, left = way[:len(way)-1], st.ID
+			way, read, left = way[:len(way)-1], above.read, st.ID
 		}
 		at.Close()
 		at = next
 	}
 }
 
-// first removes what is in a directory up to the first directory that is not empty,
-// and opens that; it is not open where there is none.
-func (r *removal) first(d Dir, left ID) (next Dir, err error) {
-	for before := -1; before != r.done && err == nil && !next.IsOpen(); {
-		before = r.done
-		if _, err := unix.Seek(d.FD(), 0, 0); err != nil {
-			return Dir{}, pathError("read", d.path, err)
+// first removes what is in a directory, from an offset on, up to the first directory
+// that is not empty, and opens that; it is not open where there is none. at is where
+// that one is read again: from the beginning, the kernel would go through all that was
+// removed, again for each of very many directories.
+func (r *removal) first(d Dir, from int64, left ID) (next Dir, at int64, err error) {
+	// until nothing is left when it is read from the beginning: some filesystems leave
+	// out entries when others go while they are read
+	for before, begin := -1, int64(-1); err == nil && !next.IsOpen() && (before != r.done || begin != 0); from = 0 {
+		if r.over {
+			return Dir{}, 0, pathError("remove", d.path, errUnfinished)
 		}
-		end := readNames(d.FD(), d.path, func(names []string) bool {
-			for _, n := range names {
-				if next, err = r.enter(d, n, maxDepth+1); err == nil && next.IsOpen() {
-					err = r.goInto(d, n, &next, left)
-				}
-				if err != nil || next.IsOpen() {
-					return false
-				}
+		before, begin = r.done, from
+		end := d.readFrom(from, func(name string, place int64) bool {
+			if next, err = r.enter(d, name, maxDepth+1); err == nil && next.IsOpen() {
+				at, err = place, r.goInto(d, name, &next, left)
 			}
-			return true
+			return err == nil && !next.IsOpen() && !r.over
 		})
 		if err == nil {
 			err = end
@@ -196,7 +242,7 @@ func (r *removal) first(d Dir, left ID) (next Dir, err error) {
 	if err != nil {
 		next.Close()
 	}
-	return next, err
+	return next, at, err
 }
 
 // goInto removes a directory that is empty, and makes root's what is not: then it stays
@@ -244,6 +290,10 @@ func (r *removal) entries(d Dir, depth int) error {
 		for _, n := range names {
 			if err := r.tree(d, n, depth+1); err != nil && first == nil {
 				first = err
+			}
+			if r.over {
+				first = pathError("remove", d.path, errUnfinished)
+				return false
 			}
 		}
 		return true

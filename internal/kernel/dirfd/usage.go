@@ -63,7 +63,7 @@ func (s *sum) tree(d Dir, depth int) {
 		return
 	}
 	// a few names at a time: there may be millions
-	err := d.eachNames(func(names []string) bool {
+	err := d.SomeNames(func(names []string) bool {
 		s.entries(d, names, depth)
 		return true
 	})

@@ -8,7 +8,7 @@ import (
 	"pam_polyinst/internal/kernel/dirfd"
 )
 
-// maxDepth is how deep a tree is gone into: each level holds one descriptor.
+// maxDepth is how deep a tree is gone into: each level holds two descriptors.
 const maxDepth = 2000
 
 // ErrTooMany says that a tree has more entries than were allowed.
@@ -47,20 +47,21 @@ func (t *tree) entries(d dirfd.Dir, depth int) error {
 	if depth > maxDepth {
 		return nil
 	}
-	names, err := d.Names()
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if t.left--; t.bounded && t.left < 0 {
-			return ErrTooMany
+	var failed error
+	err := d.SomeNames(func(names []string) bool {
+		for _, name := range names {
+			if t.left--; t.bounded && t.left < 0 {
+				failed = ErrTooMany
+			} else if err := t.entry(d, name, depth); !dirfd.IsNotExist(err) { // else it is nobody's by now
+				failed = err
+			}
+			if failed != nil {
+				return false
+			}
 		}
-		// a name that is gone by now is nobody's
-		if err := t.entry(d, name, depth); err != nil && !dirfd.IsNotExist(err) {
-			return err
-		}
-	}
-	return nil
+		return true
+	})
+	return errors.Join(failed, err)
 }
 
 func (t *tree) entry(d dirfd.Dir, name string, depth int) error {

@@ -145,13 +145,14 @@ type Report struct {
 	Priority  Priority
 	Counts    bool      // the session stands in a view of ours: the host counts it as open
 	SkipClose bool      // nothing will have to be done when it closes, so that the host need not ask
+	GoesOn    bool      // nothing depends on when this process has let go, so that the host need not wait
 	Text      string    // a log line; empty: none
 	Cwd       dirfd.Dir // the working directory in the new view
 }
 
 // packet is the report as wire.h has it, and the text.
 func (r Report) packet() []byte {
-	packet := []byte{report, byte(r.Action), byte(r.Code), byte(r.Priority) | bit(r.Counts, counts) | bit(r.SkipClose, skipClose)}
+	packet := []byte{report, byte(r.Action), byte(r.Code), byte(r.Priority) | bit(r.Counts, counts) | bit(r.SkipClose, skipClose) | bit(r.GoesOn, goesOn)}
 	packet = binary.NativeEndian.AppendUint32(packet, uint32(r.NSTypes))
 	return append(packet, Clip(r.Text)...)
 }
@@ -160,6 +161,7 @@ func (r Report) packet() []byte {
 const (
 	counts    = 8
 	skipClose = 16
+	goesOn    = 32
 )
 
 func bit(set bool, of byte) byte {

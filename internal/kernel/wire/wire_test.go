@@ -37,7 +37,7 @@ func TestWire(t *testing.T) {
 	}
 	ours := map[string]int{
 		"HELLO": hello, "DEADLINE": deadline, "LOGLINE": logLine, "TELL": tell, "MOUNTED": mounted, "ELSEWHERE": elsewhere,
-		"COUNTS": counts, "SKIP_CLOSE": skipClose, "REPORT": report, "CANNOT": cannot,
+		"COUNTS": counts, "SKIP_CLOSE": skipClose, "GOES_ON": goesOn, "REPORT": report, "CANNOT": cannot,
 		"STAY": int(Stay), "STAY_HOME": int(StayHome), "JOIN": int(Join), "JOIN_KEEP_BACK": int(JoinKeepBack),
 		"IN_PLACE": int(InPlace), "RETRY_IN_PLACE": int(RetryInPlace),
 		"MOUNTS_MAX": MountsMax, "BACK_FD": BackFD,
@@ -67,8 +67,8 @@ func TestWire(t *testing.T) {
 	if want := []string{"type:8", "action:8", "code:8", "priority:8", "nstypes:32"}; !slices.Equal(layout, want) {
 		t.Errorf("wire.h: a report is %v, want %v", layout, want)
 	}
-	bare := Report{Action: Join, Code: Refused, Priority: Warning, NSTypes: 0x01010101, Counts: true, SkipClose: true}.packet()
-	if want := "RJ\x06\x1c\x01\x01\x01\x01"; string(bare) != want {
+	bare := Report{Action: Join, Code: Refused, Priority: Warning, NSTypes: 0x01010101, Counts: true, SkipClose: true, GoesOn: true}.packet()
+	if want := "RJ\x06\x3c\x01\x01\x01\x01"; string(bare) != want {
 		t.Errorf("a report is %q, want %q", bare, want)
 	}
 	long := Report{Text: strings.Repeat("x", 2*textMax)}.packet()
