@@ -19,6 +19,7 @@ import (
 	"pam_polyinst/internal/core/config"
 	"pam_polyinst/internal/gc"
 	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/peer"
 	"pam_polyinst/internal/kernel/wire"
 	"pam_polyinst/internal/observe"
 	"pam_polyinst/internal/sessions/live"
@@ -235,7 +236,7 @@ func standing(stacks pamstack.Dir) []family {
 		loads = 1
 	}
 	served := 0
-	if m.Build && listens(wire.ReadySocket) {
+	if m.Build && peer.Listens(wire.ReadySocket) {
 		served = 1
 	}
 	return []family{
@@ -243,19 +244,6 @@ func standing(stacks pamstack.Dir) []family {
 		one("polyinst_module_loads", "1: libpam finds the module, whole.", loads),
 		one("polyinst_served", "1: ready workers are listened for, by the module's own build; 0: every session forks its worker.", served),
 	}
-}
-
-// listens reports whether a process listens at a socket with a name.
-func listens(socket string) bool {
-	const accepts = "00010000" // __SO_ACCEPTCON
-	raw, err := os.ReadFile("/proc/net/unix")
-	for line := range strings.Lines(string(raw)) {
-		f := strings.Fields(line)
-		if len(f) == 8 && f[3] == accepts && f[7] == socket {
-			return err == nil
-		}
-	}
-	return false
 }
 
 // onLastGood counts the services with config_error=last-good for a configuration that

@@ -14,6 +14,7 @@ import (
 	"pam_polyinst/internal/core/config"
 	"pam_polyinst/internal/core/plan"
 	"pam_polyinst/internal/kernel/lsm"
+	"pam_polyinst/internal/kernel/peer"
 	"pam_polyinst/internal/kernel/wire"
 	"pam_polyinst/internal/observe"
 )
@@ -124,7 +125,7 @@ func status(conf string, asJSON bool) error {
 	through, past := covered(stacks)
 	s.Services, s.Without = append(s.Services, through...), append(s.Without, past...)
 	s.Module = inspectModule(moduleOf(stacks))
-	s.Served = s.Module.Build && listens(wire.ReadySocket)
+	s.Served = s.Module.Build && peer.Listens(wire.ReadySocket)
 	slices.Sort(s.Without)
 	c, files, err := s.inspect(conf, stacks)
 	for _, err := range []error{err, s.waiting()} {

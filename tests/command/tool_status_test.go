@@ -133,6 +133,26 @@ type hour struct {
 	} `json:"last_hour"`
 }
 
+// Nobody but root makes status and metrics say that there are ready workers: a user has
+// paths of their own in a mount namespace of theirs, and /proc/net/unix shows these too.
+func TestStatusIsNotLiedTo(t *testing.T) {
+	kit.Story(t, kit.OwnTmp, []string{"su"}, func(h *host.Host) {
+		h.Need("python3", "unshare")
+		h.Forks()
+		alice := h.AddUser("alice")
+		liar := h.Command("unshare", "-Urm", "sh", "-c", "mount -t tmpfs x /run && mkdir /run/polyinst && exec python3 -c 'import socket\ns = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)\n"+
+			"s.bind(\""+host.ReadySocket+"\")\ns.listen()\nprint(\"listens\", flush=True)\ninput()'").As(alice).Start()
+		liar.Expect("listens")
+		h.Match("the lie", h.ReadFile("/proc/net/unix"), host.ReadySocket)
+		h.Match("status", h.Cmd("polyinst", "status").Stdout, "(?m)^workers +none listens")
+		h.Match("metrics", h.MustRun("polyinst", "metrics"), "(?m)^polyinst_served 0$")
+		liar.Send("\n")
+		liar.Wait()
+		h.Serve()
+		h.Match("status with workers", h.Cmd("polyinst", "status").Stdout, "(?m)^workers +ready ones are listened for")
+	})
+}
+
 // What was refused in the last hour, and why, by whichever log there is.
 func TestStatusLastHour(t *testing.T) {
 	kit.Story(t, kit.OwnTmp, []string{"su", "login"}, func(h *host.Host) {

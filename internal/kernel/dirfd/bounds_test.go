@@ -262,6 +262,27 @@ func ticks(t *testing.T, dir string, r *removal) {
 	}
 }
 
+// On an overlay a directory that becomes root's is made anew, which is no reason to leave
+// it.
+func TestRemoveTreeOfAnOverlay(t *testing.T) {
+	dir := nstest.Dir(t)
+	nstest.Tree(t, dir, "d 0755 0 lower", "d 0755 0 upper", "d 0755 0 work", "d 0755 0 over", "d 0755 0 lower/top")
+	at, err := unix.Open(dir+"/lower/top", unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = unix.Close(deep(t, at, maxDepth+5))
+	if err := unix.Mount("overlay", dir+"/over", "overlay", 0, fmt.Sprintf("lowerdir=%[1]s/lower,upperdir=%[1]s/upper,workdir=%[1]s/work", dir)); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Unmount(dir+"/over", unix.MNT_DETACH)
+	r := newRemoval(nil)
+	ticks(t, dir, r)
+	if err := r.tree(open(t, dir+"/over"), "top", 0); err != nil || r.done != maxDepth+6 {
+		t.Errorf("%d, %v", r.done, err)
+	}
+}
+
 // A removal that goes on a part at a time ends, deep or wide, and leaves what was made
 // after it had begun.
 func TestRemovalInParts(t *testing.T) {

@@ -54,6 +54,7 @@ type removal struct {
 	part     time.Time     // when it began
 	until    time.Time     // zero: it has removed nothing yet
 	over     bool          // its time is
+	left     ID            // the directory below maxDepth that was left last
 	seen     int           // at what was looked
 	done     int           // what was removed
 	undated  int           // directories of unknown age, and subvolumes: a snapshot is as old as what it was made of
@@ -147,13 +148,20 @@ func (r *removal) enter(d Dir, name string, depth int) (Dir, error) {
 		return Dir{}, pathError("unlink", join(d.path, name), err)
 	}
 	child, err := d.openTree(name)
-	if err == nil && depth > 0 {
+	if err == nil && depth > 0 && !r.wasIn(child) {
 		err = r.judge(child, depth)
 	}
 	if err != nil {
 		child.Close()
 	}
 	return child, err
+}
+
+// wasIn reports whether a directory is the one that was left last. It was judged before; by
+// now an overlay may have copied it up, because it became root's, and made it anew.
+func (r *removal) wasIn(d Dir) bool {
+	st, err := d.Stat()
+	return err == nil && st.ID == r.left
 }
 
 // judge says why a directory is left where it is. A subvolume becomes writable.
@@ -190,14 +198,13 @@ func (r *removal) below(top Dir) error {
 		read int64 // from there on it is read again
 	}
 	var way []step // the directories above it
-	var left ID    // the directory that was left last
 	var read int64
 	for {
 		st, err := at.Stat()
 		if err != nil {
 			return err
 		}
-		next, read2, err := r.first(at, read, left)
+		next, read2, err := r.first(at, read)
 		switch {
 		case err != nil:
 			return err
@@ -210,7 +217,7 @@ func (r *removal) below(top Dir) error {
 			if next, err = at.up(above.dir); err != nil {
 				return err
 			}
-			way, read, left = way[:len(way)-1], above.read, st.ID
+			way, read, r.left = way[:len(way)-1], above.read, st.ID
 		}
 		at.Close()
 		at = next
@@ -221,7 +228,7 @@ func (r *removal) below(top Dir) error {
 // that is not empty, and opens that; it is not open where there is none. at is where
 // that one is read again: from the beginning, the kernel would go through all that was
 // removed, again for each of very many directories.
-func (r *removal) first(d Dir, from int64, left ID) (next Dir, at int64, err error) {
+func (r *removal) first(d Dir, from int64) (next Dir, at int64, err error) {
 	// until nothing is left when it is read from the beginning: some filesystems leave
 	// out entries when others go while they are read
 	for before, begin := -1, int64(-1); err == nil && !next.IsOpen() && (before != r.done || begin != 0); from = 0 {
@@ -231,7 +238,7 @@ func (r *removal) first(d Dir, from int64, left ID) (next Dir, at int64, err err
 		before, begin = r.done, from
 		end := d.readFrom(from, func(name string, place int64) bool {
 			if next, err = r.enter(d, name, maxDepth+1); err == nil && next.IsOpen() {
-				at, err = place, r.goInto(d, name, &next, left)
+				at, err = place, r.goInto(d, name, &next)
 			}
 			return err == nil && !next.IsOpen() && !r.over
 		})
@@ -247,15 +254,16 @@ func (r *removal) first(d Dir, from int64, left ID) (next Dir, at int64, err err
 
 // goInto removes a directory that is empty, and makes root's what is not: then it stays
 // open. One that was just left is to be empty.
-func (r *removal) goInto(d Dir, name string, next *Dir, left ID) error {
+func (r *removal) goInto(d Dir, name string, next *Dir) error {
 	err := d.Rmdir(name)
 	if err == nil {
 		r.progress()
+		r.left = ID{} // another one may get its number
 		next.Close()
 		return nil
 	}
 	st, err2 := next.Stat()
-	if err2 != nil || st.ID == left {
+	if err2 != nil || st.ID == r.left {
 		return err
 	}
 	next.path = d.path // a label, which grows with each level else

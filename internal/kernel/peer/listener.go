@@ -85,6 +85,21 @@ func connects(at unix.Sockaddr) error {
 	return unix.Connect(fd, at)
 }
 
+// Listens reports whether root listens at a socket: one who does not has no host. What
+// /proc/net/unix says is anybody's, since each mount namespace has paths of its own.
+func Listens(path string) bool {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != nil {
+		return errors.Is(err, unix.EAGAIN) // too many wait
+	}
+	who, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	return err == nil && who.Uid == 0
+}
+
 // Remove takes the socket of Listen away.
 func Remove(path string) { _ = unix.Unlink(path) }
 
