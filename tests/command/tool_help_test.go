@@ -216,10 +216,10 @@ func TestEveryValueCompletes(t *testing.T) {
 			t.Errorf("only %d flags were asked for", flags)
 		}
 		for words, want := range map[string]string{
-			"explain --service ss":     "[sshd] " + nothing,
+			"explain --service ssh":    "[sshd] " + nothing,
 			"explain --service common": "[] " + nothing, // what others include is no service
 			"explain --from al":        "[alice] " + nothing,
-			"explain --from alice:ss":  "[alice:sshd] " + nothing,
+			"explain --from alice:ssh": "[alice:sshd] " + nothing,
 			"report --exempt al":       "[alice] " + nothing,
 			"report --require /":       "[/tmp] " + nothing,
 			"prepare --repair /":       "[" + kit.Instance("alice") + " " + kit.Instance("old") + "] " + nothing,
