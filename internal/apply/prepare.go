@@ -53,7 +53,11 @@ func prepareOne(path string, last bool, mode uint32, unsafe bool) (made bool, er
 	if last {
 		want = mode
 	}
-	if err := way.Parent.Mkdir(way.Name, 0o700); err != nil {
+	// at once with its mode, and perhaps by another prepare: who looks meanwhile, be it a
+	// session, sees nothing that is to be mended
+	if err := way.Parent.MkdirExact(way.Name, want); dirfd.IsExist(err) {
+		return false, nil
+	} else if err != nil {
 		return false, err
 	}
 	dir, err := way.Parent.Lookup(way.Name)

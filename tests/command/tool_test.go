@@ -1,6 +1,7 @@
 package command
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -65,6 +66,25 @@ func TestParentsOnAFilesystemThatIsNotMounted(t *testing.T) {
 		h.Mkdir("/srv/fast disk/inst/tmp", 0, 0, 0)
 		h.MustRun("su", "alice", "-c", "true")
 		h.Match("check", h.Sh("polyinst check 2>&1"), "warning: polydir \"/tmp\": "+says+"; it hides the instances that are made until then")
+	})
+}
+
+// Several at a time, as a cluster's nodes run it before each job, do not stand in each
+// other's way, nor in that of a session that begins meanwhile.
+func TestPrepareTogether(t *testing.T) {
+	config := ""
+	for i := range 8 {
+		config += fmt.Sprintf("[[polydir]]\npath = \"/srv/d%d\"\ninstance_prefix = \"/var/lib/polyinst/deep/d%d/\"\nmethod = \"user\"\nexcept = [\"root\"]\n", i, i)
+	}
+	kit.Story(t, config, []string{"su"}, func(h *host.Host) {
+		h.AddUser("alice")
+		h.Sh("mkdir -m 1777 /srv/d0 /srv/d1 /srv/d2 /srv/d3 /srv/d4 /srv/d5 /srv/d6 /srv/d7")
+		for range 25 {
+			h.Sh("rm -rf /var/lib/polyinst/deep /run/polyinst")
+			host.Equal(h, "what fails", h.Sh(`for i in 1 2 3 4 5 6; do { polyinst prepare >/dev/null 2>/run/said.$i || cat /run/said.$i; } & done; wait`), "")
+		}
+		h.MustRun("polyinst", "check")
+		h.MustRun("su", "alice", "-c", "true")
 	})
 }
 
