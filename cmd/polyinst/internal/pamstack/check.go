@@ -146,6 +146,7 @@ func (k *checker) service(name string) bool {
 	k.skipped(name, stack, own)
 	k.cleaned(name, stack, own)
 	k.daemon(name, stack[own])
+	k.greeter(name, stack[own])
 	for _, e := range stack[own+1:] {
 		if e.closes() {
 			k.add(e.Pos, Warning, name, "service %q: the line with \"close\" does nothing behind the line that opens the session (%s): move it to the top of the session part", name, stack[own].Pos)
