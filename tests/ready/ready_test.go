@@ -810,9 +810,7 @@ func onlyWorker(h *host.Host, serve *host.Ready) int {
 			if len(all) != 1 { // one that was slow has not ended yet
 				break
 			}
-			if at, err := os.ReadFile(fmt.Sprintf("/proc/%d/wchan", all[0])); err != nil {
-				break
-			} else if where := string(at); where == "0" || strings.Contains(where, "ep_poll") || strings.Contains(where, "epoll") { // 0: the kernel does not say
+			if waits(all[0]) {
 				return all[0]
 			}
 		}
@@ -820,6 +818,12 @@ func onlyWorker(h *host.Host, serve *host.Ready) int {
 			h.T.Fatalf("no worker waits: %v", serve.Workers())
 		}
 	}
+}
+
+// waits reports whether a worker's main thread sleeps until the next host comes.
+func waits(worker int) bool {
+	at, err := os.ReadFile(fmt.Sprintf("/proc/%d/wchan", worker))
+	return err == nil && (strings.Contains(string(at), "ep_poll") || strings.Contains(string(at), "epoll"))
 }
 
 // tracedCalls is how many system calls of its main thread a worker makes for one
