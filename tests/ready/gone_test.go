@@ -47,8 +47,7 @@ only            = ["bob"]
 			outer.Wait()
 			served := strings.Contains(h.ReadFile("/root/calls"), "DELAYED")
 			host.Equal(h, "left behind", tmpdirs(h), "")
-			tracer.Signal(unix.SIGINT)
-			tracer.Wait()
+			tracer.Kill()
 			serve.Stop()
 			if served {
 				return

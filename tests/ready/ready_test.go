@@ -271,8 +271,7 @@ func TestReadyLetsGoFirst(t *testing.T) {
 		pamhost := h.PamHost("user=alice", "start", "open", "must", "close", "end")
 		pamhost.RC("close", host.PAMSuccess)
 		host.Equal(h, "left behind", strings.Join(h.Names("/var/lib/polyinst/tmp"), " "), ".lock")
-		tracer.Signal(unix.SIGINT)
-		tracer.Wait()
+		tracer.Kill()
 	})
 }
 
@@ -289,8 +288,7 @@ func TestReadyUndoesFirst(t *testing.T) {
 		pamhost.RC("open", host.PAMRefused)
 		host.Equal(h, "left behind", strings.TrimSpace(pamhost.Step("root-exec").Text), ".lock")
 		h.WaitLog(`session refused: the session's namespace cannot be joined`)
-		tracer.Signal(unix.SIGINT)
-		tracer.Wait()
+		tracer.Kill()
 	})
 }
 
@@ -511,8 +509,7 @@ func TestReadyClosesUnhurried(t *testing.T) {
 				t.Errorf("while it removes what the user has left (opened without the service: %t): %s", forked, now)
 			}
 			p.Wait()
-			tracer.Signal(unix.SIGINT)
-			tracer.Wait()
+			tracer.Kill()
 		}
 	})
 }
