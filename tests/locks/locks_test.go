@@ -6,9 +6,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"pam_polyinst/tests/host"
 	"pam_polyinst/tests/kit"
@@ -35,10 +36,22 @@ func stoppedAt(h *host.Host, call string, nth int) (release func()) {
 		return nil
 	}
 	stopHost(h, found[1])
-	stopped, _ := strconv.Atoi(found[1])
+	worker, err := strconv.Atoi(h.Sh("awk '/^Tgid/ { print $2 }' /proc/" + found[1] + "/status"))
+	if err != nil {
+		h.T.Fatal(err)
+	}
+	gone, err := unix.PidfdOpen(worker, 0)
+	if err != nil {
+		h.T.Fatal(err)
+	}
 	return func() {
-		_ = syscall.Kill(stopped, syscall.SIGKILL)
+		defer unix.Close(gone)
+		_ = unix.Kill(worker, unix.SIGKILL)
 		p.Kill()
+		// then it has let go of its locks
+		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(gone), Events: unix.POLLIN}}, int(host.Patience.Milliseconds())); n != 1 {
+			h.T.Fatalf("the worker does not end: %v", err)
+		}
 	}
 }
 
@@ -184,7 +197,7 @@ func heldBehind(h *host.Host, at, how string, ice *host.Cgroup) bool {
 		}
 	}
 	for _, pid := range held {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
+		_ = unix.Kill(pid, unix.SIGKILL)
 	}
 	p.Kill()
 	tracer.Kill()
