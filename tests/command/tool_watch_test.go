@@ -125,7 +125,7 @@ func TestWatchKeepsNothing(t *testing.T) {
 			})
 			a.CloseInput()
 			a.Wait()
-			host.Equal(h, "instances", len(kit.Instances(h)), 0)
+			host.Equal(h, "instances", len(kit.Settled(h, 0)), 0)
 			until(h, func() bool { return strings.Contains(h.ReadFile("/run/watch.prom"), "polyinst_watched_namespaces 0\n") })
 		}
 		host.Equal(h, "it is alive", h.Alive(w.Pid()), true)
