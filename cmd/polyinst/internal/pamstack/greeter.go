@@ -10,7 +10,7 @@ func (k *checker) greeter(service string, us Entry) {
 	of := Unit{User: "sddm"}
 	for _, p := range k.rules(service) {
 		if p.Path == "/tmp" && !of.exempt(p) {
-			k.add(us.Pos, Warning, service, "service %q: SDDM's greeter does not find SDDM, whose socket is in the public /tmp, and nobody can log in there: say except = [\"root\", %q] there", service, of.User)
+			k.add(us.Pos, Warning, service, "service %q: SDDM's greeter does not find SDDM, whose socket is in the public /tmp, and nobody can log in there: add %q to the except of polydir %q", service, of.User, p.Path)
 		}
 	}
 }
