@@ -215,15 +215,16 @@ static void relocate_go(int sock)
 
 void worker(bool open, int sock, pid_t host, struct request *request)
 {
-	/* first the ids: while the real one is a user's, they can kill or stop us.
-	 * Nothing is held until then, and what follows is a refusal. */
+	/* while the real id is a user's, they can kill or stop us. Nothing is held until
+	 * then, and what follows is a refusal. A stop can take effect once we are root's,
+	 * so that the end is arranged before. */
+	own_limits(sock);
+	own_deadline(sock);
 	setgroups(0, NULL); /* the host's groups are nobody's here */
-	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+	if (setresgid(0, 0, 0) < 0 || (prctl(PR_SET_PDEATHSIG, SIGKILL), setresuid(0, 0, 0)) < 0)
 		cannot(sock, "the host process is not root: a session can only be given a namespace by root");
 	setsid(); /* off the terminal: ^Z there must not stop us, nor one that is pending */
 	own_signals();
-	own_limits(sock);
-	own_deadline(sock);
 	host_of_worker = host;
 	polyinstRetake();
 	sock = own_descriptors(sock, request->back);

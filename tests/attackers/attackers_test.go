@@ -593,6 +593,10 @@ func (s *siege) run(h *host.Host, n int) {
 	if now := h.ReadFile("/proc/1/mountinfo"); notHers(now) != notHers(mounts) {
 		f.breach("the host's mounts have changed:\n%s", now)
 	}
+	// first, as long as one of them is about to be gone, gc keeps what it opens
+	if left := kit.StillRunning("pamhost", "suhost"); len(left) > 0 {
+		f.breach("processes left behind: %v\n%s", left, h.Processes())
+	}
 	if out, err := exec.Command("polyinst", "gc").CombinedOutput(); err != nil && !s.exposed {
 		f.breach("gc afterwards: %v: %s", err, out)
 	}
@@ -609,9 +613,6 @@ func (s *siege) run(h *host.Host, n int) {
 	}
 	for _, name := range leftBehind() {
 		f.breach("left behind: %s", name)
-	}
-	if left := kit.StillRunning("pamhost", "suhost"); len(left) > 0 {
-		f.breach("processes left behind: %v\n%s", left, h.Processes())
 	}
 	if !s.exposed && f.refused > 0 {
 		f.breach("%d sessions of others were refused", f.refused)

@@ -208,6 +208,32 @@ func heldBehind(h *host.Host, at, how string, ice *host.Cgroup) bool {
 	return len(held) == 2
 }
 
+// A user who stops the worker of their own su can be late: it stops when it is root's,
+// and can neither be killed nor let go on by them. It ends with its host, and with its
+// deadline, which is set by then: else a user could leave as many as they like of
+// root's processes, which no limit of theirs counts.
+func TestStoppedWhenItBecomesRoots(t *testing.T) {
+	kit.Story(t, kit.OwnTmp, []string{"pamhost"}, func(h *host.Host) {
+		h.Need("strace")
+		h.AddUser("alice")
+		h.Forks()
+		p, tracer := tracedSession(h, "-e", "inject=setresuid:signal=SIGSTOP:when=1", "-e", "trace=timer_settime,setresuid")
+		worker, err := strconv.Atoi(tracer.Expect(`(\d+) +--- stopped by SIGSTOP`)[1])
+		tracer.Kill()
+		if err != nil || !h.Alive(worker) || worker == p.Pid() {
+			t.Fatalf("the worker %d of the host %d was to be stopped", worker, p.Pid())
+		}
+		if !regexp.MustCompile(fmt.Sprintf(`(?m)^%d +timer_settime\(`, worker)).MatchString(tracer.Wait().Stdout) {
+			t.Error("it is stopped without a deadline")
+		}
+		p.Signal(unix.SIGKILL)
+		p.Wait()
+		if left := kit.StillRunning("pamhost"); len(left) > 0 {
+			t.Errorf("its host is gone, and it stays: %v\n%s", left, h.Processes())
+		}
+	})
+}
+
 // tracedSession is a host that opens a session for alice, with strace attached.
 func tracedSession(h *host.Host, options ...string) (p, tracer *host.Process) {
 	h.T.Helper()

@@ -1093,6 +1093,16 @@ var weakenings = []weakening{
 		tests: "TestWorkerWithoutADeadlineIsRefused",
 	},
 	{
+		name: "worker: it ends with its host before it is root's", holds: "I-19", file: "pam_polyinst/worker.c",
+		check: "(prctl(PR_SET_PDEATHSIG, SIGKILL), setresuid(0, 0, 0)) < 0", instead: "setresuid(0, 0, 0) < 0",
+		tests: "TestStoppedWhenItBecomesRoots",
+	},
+	{
+		name: "worker: its own clock runs before it is root's", holds: "I-19", file: "pam_polyinst/worker.c",
+		check: "\town_deadline(sock);\n\tsetgroups", instead: "\tif (sock < 0) own_deadline(sock);\n\tsetgroups",
+		tests: "TestStoppedWhenItBecomesRoots",
+	},
+	{
 		name: "worker: its own clock has the configuration's deadline", holds: "I-19", file: "pam_polyinst/main.go",
 		check: "\tC.polyinstDeadline(C.uint(ms))\n", instead: "",
 		tests: "TestWorkerEndsByItsOwnClock|TestFrozenWorkerEndsByItsOwnClock",
