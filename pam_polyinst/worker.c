@@ -215,9 +215,8 @@ static void relocate_go(int sock)
 
 void worker(bool open, int sock, pid_t host, struct request *request)
 {
-	/* while the real id is a user's, they can kill or stop us. Nothing is held until
-	 * then, and what follows is a refusal. A stop can take effect once we are root's,
-	 * so that the end is arranged before. */
+	/* while the real id is a user's, they can kill or stop us, and nothing is held.
+	 * A stop can take effect when we are root's: the end is arranged before. */
 	own_limits(sock);
 	own_deadline(sock);
 	setgroups(0, NULL); /* the host's groups are nobody's here */
