@@ -9,16 +9,18 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* Reports whether only root can have put the socket there: it and each directory on
- * the way are root's alone to write. A link never is: its mode says that all may. */
-static bool way_is_roots(void)
+/* Reports whether only root can have put the socket there: it and all above it are root's
+ * alone to write, which no link is, by its mode. *why stays if there is no socket. */
+static bool way_is_roots(const char **why)
 {
-	static const char *const way[] = { "/", "/run", "/run/polyinst", READY_SOCKET };
+	static const char *const way[] = { READY_SOCKET, "/run/polyinst", "/run", "/" };
 	struct stat st;
 
 	for (size_t i = 0; i < sizeof way / sizeof way[0]; i++)
-		if (lstat(way[i], &st) < 0 || st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)))
+		if (lstat(way[i], &st) < 0)
 			return false;
+		else if (st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)))
+			return *why = "others than root may write to " READY_SOCKET " or to a directory above it", false;
 	return true;
 }
 
@@ -45,7 +47,7 @@ int ask_ready(const struct call *call, const struct request *r, struct answer *a
 	struct ucred who = { 0 };
 	socklen_t size = sizeof who;
 	int64_t deadline;
-	int sock = way_is_roots() ? socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0) : -1;
+	int sock = way_is_roots(why) ? socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0) : -1;
 
 	if (sock < 0)
 		return -1;

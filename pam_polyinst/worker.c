@@ -81,14 +81,11 @@ static int own_descriptors(int sock, int back)
 
 static void own_signals(void)
 {
-	sigset_t empty;
-
 	for (int s = 1; s < _NSIG; s++)
 		signal(s, SIG_DFL);
 	signal(SIGXFSZ, SIG_IGN); /* RLIMIT_FSIZE: an error, not a death */
 	sigaltstack(&(const stack_t){ .ss_flags = SS_DISABLE }, NULL);
-	sigemptyset(&empty);
-	sigprocmask(SIG_SETMASK, &empty, NULL);
+	sigprocmask(SIG_SETMASK, &(const sigset_t){ 0 }, NULL);
 }
 
 /* What the worker raises for itself, as far as it may, and the least that Go

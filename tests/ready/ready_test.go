@@ -922,10 +922,10 @@ func TestReadyLies(t *testing.T) {
 			_, _ = unix.Write(fd, []byte("R-\x00\x06\x00\x00\x00\x00"))
 		})
 		h.MustRun("chown", "alice", host.ReadySocket)
-		host.Equal(h, "a stranger's socket", servedBy(h, "alice"), "forked")
+		host.Equal(h, "a stranger's socket", servedBy(h, "alice"), notRoots)
 		h.MustRun("chown", "root", host.ReadySocket)
 		h.MustRun("chmod", "0666", host.ReadySocket)
-		host.Equal(h, "a socket that all may use", servedBy(h, "alice"), "forked")
+		host.Equal(h, "a socket that all may use", servedBy(h, "alice"), notRoots)
 	})
 }
 
@@ -1011,6 +1011,28 @@ while True:
 		h.MustRun("chmod", "0700", "/run/polyinst")
 		host.Equal(h, "served by", servedBy(h, "alice"), "forked: who listens for ready workers is not root here")
 	})
+}
+
+const notRoots = "forked: others than root may write to " + host.ReadySocket + " or to a directory above it"
+
+// TestReadyWayIsRoots: where another than root may write to the socket, nobody is
+// asked, and `list` says why a session forked, since `status` cannot know.
+func TestReadyWayIsRoots(t *testing.T) {
+	for what, undo := range map[string][2]string{
+		"a group may connect": {"chmod 660 " + host.ReadySocket, "chmod 600 " + host.ReadySocket},
+		"the socket is bob's": {"chown bob " + host.ReadySocket, "chown root " + host.ReadySocket},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			ready(t, func(h *host.Host, _ *host.Ready) {
+				host.Equal(h, "before", servedBy(h, "alice"), "ready")
+				h.Sh(undo[0])
+				host.Equal(h, "then", servedBy(h, "alice"), notRoots)
+				h.Sh(undo[1])
+				host.Equal(h, "afterwards", servedBy(h, "alice"), "ready")
+			})
+		})
+	}
 }
 
 // listen serves each that connects, by root.
