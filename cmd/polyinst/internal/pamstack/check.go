@@ -43,7 +43,7 @@ type Machine struct {
 	Stacks Dir
 	Config *config.Config
 	Main   string // the main file of Config; lines with another conf= go by another one
-	Krb5   []File // krb5.conf(5), in the order in which they are read
+	Krb5   []File // krb5.conf(5), and what it may include
 	Limits []File // limits.conf(5)
 	// Units are the units of systemd with PAMName=, by their names.
 	Units map[string]Unit
