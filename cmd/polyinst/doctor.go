@@ -208,8 +208,11 @@ func (d *diagnosis) judge(stacks pamstack.Dir) {
 }
 
 // edit is the command that edits the session's configuration.
-func (d *diagnosis) edit() string {
-	if conf := d.x.Args.Conf; conf != "" {
+func (d *diagnosis) edit() string { return editOf(d.x.Args.Conf) }
+
+// editOf is the command that edits a main file; conf is empty for the default one.
+func editOf(conf string) string {
+	if conf != "" {
 		return "polyinst edit --conf " + shellword.Quote(conf)
 	}
 	return "polyinst edit"
@@ -265,6 +268,9 @@ func (d *diagnosis) print() {
 		fmt.Fprintf(stdout, "now:  %s %s\n", who, d.x.gets())
 	default:
 		fmt.Fprintf(stdout, "now:  %s gets in, and no polydir applies\n", who)
+		if len(d.x.Polydirs) == 0 {
+			fmt.Fprintln(stdout, "      none is configured")
+		}
 		for _, v := range d.x.Polydirs {
 			fmt.Fprintf(stdout, "      %s: %s (%s:%d)\n", plain(v.Path), v.Why, v.File, v.Line)
 		}

@@ -53,7 +53,7 @@ func (e *evidence) accounts(who explainer, asked []pamstack.Cover, c *config.Con
 		}
 	}
 	for _, services := range classes {
-		if line := slices.IndexFunc(asked, func(s pamstack.Cover) bool { return s.Service == services[0] }); confOf(asked[line]) == "" {
+		if line := slices.IndexFunc(asked, func(s pamstack.Cover) bool { return s.Service == services[0] }); confOf(*asked[line].Line) == "" {
 			other.Service = services[0]
 			a := standsForOthers(c, other, services)
 			e.Accounts = append(e.Accounts, a)
@@ -67,8 +67,8 @@ func (e *evidence) accounts(who explainer, asked []pamstack.Cover, c *config.Con
 }
 
 // confOf is the main file that a line names; empty: the default one.
-func confOf(c pamstack.Cover) string {
-	args, _ := config.ParseArgs(c.Line.Args)
+func confOf(line pamstack.Entry) string {
+	args, _ := config.ParseArgs(line.Args)
 	return args.Conf
 }
 
