@@ -60,6 +60,9 @@ func (e *evidence) accounts(who explainer, asked []pamstack.Cover, c *config.Con
 			e.judge(a)
 		}
 	}
+	for _, services := range classes {
+		e.somebody(services)
+	}
 	if e.LeftOut > 0 {
 		e.against("%s not looked at", number(e.LeftOut, "account"))
 	}
@@ -156,6 +159,23 @@ func (e *evidence) judge(a accountStands) {
 			why = a.Public[i].Why
 		}
 		e.against("%s by %s sees the public %s: %s", name, by, dir, why)
+	}
+}
+
+// somebody holds against the services that nobody gets a directory by them: what is not
+// required of an account is required of one.
+func (e *evidence) somebody(services []string) {
+	looked := 0
+	for _, a := range e.Accounts {
+		if a.UID == 0 || !slices.Equal(a.Services, services) || slices.Contains(e.options.exempt, a.User) {
+			continue
+		}
+		if looked++; len(a.Isolated) > 0 || a.Outcome == outcomeRefused || a.Outcome == outcomeRescued {
+			return
+		}
+	}
+	if looked > 0 {
+		e.against("nobody who was looked at gets a private directory by %s", strings.Join(services, ", "))
 	}
 }
 
