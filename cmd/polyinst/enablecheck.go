@@ -34,6 +34,7 @@ func (e *enabling) checked() error {
 		if err := prepare(c, false); err != nil {
 			return err
 		}
+		remarks = append(remarks, e.concerned(domainRemarks(c, files.Main.Name, e.after))...) // of what it has made
 	}
 	machine, err := checkMachine(c, files, e.conf)
 	if err != nil {

@@ -270,14 +270,14 @@ func (s *machineState) print(c *config.Config, files observe.Files, conf string)
 			r.tell()
 		}
 	}
-	off := "no service has our line: `polyinst enable SERVICE...`"
+	off := "off: no service has our line: `polyinst enable SERVICE...`"
 	if len(s.Services) > 0 {
-		off = "no polydir is configured: `" + editOf(conf) + "`"
+		off = "off: no polydir is configured: `" + editOf(conf) + "`"
 	}
 	say("state", "%s", map[string]string{
 		stateOn:    "on",
 		stateFault: "faulty: " + number(count[pamstack.Error], "error") + ", told on standard error",
-		stateOff:   "off: " + off,
+		stateOff:   off,
 	}[s.State])
 	if len(s.Services) > 0 {
 		var list []string
