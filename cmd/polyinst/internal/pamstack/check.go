@@ -152,7 +152,7 @@ func (k *checker) service(name string) bool {
 			k.add(e.Pos, Warning, name, "service %q: the line with \"close\" does nothing behind the line that opens the session (%s): move it to the top of the session part", name, stack[own].Pos)
 		}
 		if e.opens() {
-			k.add(e.Pos, Warning, name, "service %q: %s stands at %s already: remove the second line, which does nothing more, and refuses what is wrong with itself", name, Module, stack[own].Pos)
+			k.add(e.Pos, Warning, name, "service %q: %s stands at %s already: remove the second line: it gives nothing more, and with a mistake in it refuses each session", name, Module, stack[own].Pos)
 			k.line(name, e)
 		}
 	}
