@@ -107,15 +107,15 @@ func examine(conf string, o checkOptions) (x examined, err error) {
 	if err != nil {
 		return x, err
 	}
-	x.remarks = fileRemarks(x.config, x.files, problems)
+	x.remarks = append(fileRemarks(x.config, x.files, problems), unread(conf)...)
 	if len(problems) > 0 {
 		x.config = nil
 	}
-	if len(x.remarks) > 0 {
+	if faulty(x.remarks) {
 		return x, nil
 	}
 	if !o.configOnly {
-		x.remarks = checkLists(x.config)
+		x.remarks = append(x.remarks, checkLists(x.config)...)
 	}
 	if o.accept && !faulty(x.remarks) {
 		if err := accept(x.files); err != nil {

@@ -47,7 +47,11 @@ func checkStacks(c *config.Config, main, dir string, stacks pamstack.Dir) []rema
 			return err == nil
 		})
 	}
-	return append(remarks(pamstack.Check(m)), checkRescueOfLines(stacks)...)
+	out := append(remarks(pamstack.Check(m)), checkRescueOfLines(stacks)...)
+	if filepath.Clean(dir) == pamDir && c != nil {
+		out = append(out, domainRemarks(c, main, stacks)...)
+	}
+	return out
 }
 
 // checkRescueOfLines looks up whom rescue= names in our lines.

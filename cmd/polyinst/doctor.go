@@ -208,8 +208,11 @@ func (d *diagnosis) judge(stacks pamstack.Dir) {
 }
 
 // edit is the command that edits the session's configuration.
-func (d *diagnosis) edit() string {
-	if conf := d.x.Args.Conf; conf != "" {
+func (d *diagnosis) edit() string { return editOf(d.x.Args.Conf) }
+
+// editOf is the command that edits a main file; conf is empty for the default one.
+func editOf(conf string) string {
+	if conf != "" {
 		return "polyinst edit --conf " + shellword.Quote(conf)
 	}
 	return "polyinst edit"
@@ -221,7 +224,7 @@ func (d *diagnosis) active() bool { return d.x.PAM != nil }
 // remedy is how a message names a command: between backticks, or by a program whose
 // arguments go to the next comma, semicolon or parenthesis. Every such command is
 // obeyed by a test.
-var remedy = regexp.MustCompile("`((?:polyinst|getent|nscd|fuser|mount|ip) [^`]*)`|\\b((?:chmod|chown|chattr|setsebool|setfattr|semanage|tune2fs|restorecon) [^,;`)]*)")
+var remedy = regexp.MustCompile("`((?:polyinst|getent|nscd|fuser|mount|ip) [^`]*)`|\\b((?:chmod|chown|chattr|chcon|setsebool|setfattr|semanage|tune2fs|restorecon) [^,;`)]*)")
 
 // commandsIn are the commands that one of our own messages names. Never ask it of a
 // line of the log, which may be anybody's.
@@ -231,6 +234,12 @@ func commandsIn(text string) []string {
 		out = append(out, strings.TrimSpace(m[1]+m[2]))
 	}
 	return out
+}
+
+// ofSecurity reports whether a reason of the log is followed by what a security module
+// wants (observe.DeniedHint).
+func ofSecurity(reason string) bool {
+	return slices.ContainsFunc([]string{"; SELinux is enforcing", "; AppArmor confines this program", "; Smack is active"}, func(hint string) bool { return strings.Contains(reason, hint) })
 }
 
 func (d *diagnosis) print() {
@@ -265,6 +274,9 @@ func (d *diagnosis) print() {
 		fmt.Fprintf(stdout, "now:  %s %s\n", who, d.x.gets())
 	default:
 		fmt.Fprintf(stdout, "now:  %s gets in, and no polydir applies\n", who)
+		if len(d.x.Polydirs) == 0 {
+			fmt.Fprintln(stdout, "      none is configured")
+		}
 		for _, v := range d.x.Polydirs {
 			fmt.Fprintf(stdout, "      %s: %s (%s:%d)\n", plain(v.Path), v.Why, v.File, v.Line)
 		}
@@ -281,6 +293,9 @@ func (d *diagnosis) print() {
 		fmt.Fprintf(stdout, "do:   %s\n", d.Commands[0])
 	case len(d.Commands) > 1:
 		fmt.Fprintf(stdout, "do what fits, as said above:\n      %s\n", strings.Join(d.Commands, "\n      "))
+	case d.Last != nil && len(d.Refusals)+len(d.faults) == 0 && d.active() && ofSecurity(d.Last.Reason):
+		// what the log says is no advice: it is anybody's
+		fmt.Fprintln(stdout, "do:   not known: a security module may deny that program what it does not deny this shell; the denial is in the audit log, or in the kernel's")
 	case d.Last != nil && len(d.Refusals)+len(d.faults) == 0 && d.active():
 		fmt.Fprintf(stdout, "do:   nothing: what refused it is over, or was of that session alone, as a limit of its program: `polyinst try %s --service %s` rehearses one\n", shellword.Quote(d.User), shellword.Quote(d.Service))
 	}

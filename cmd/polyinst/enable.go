@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -112,6 +113,7 @@ type enabling struct {
 	before  pamstack.Dir
 	after   pamstack.Dir
 	changes []pamstack.Change
+	covered []string // the services that have the line already
 
 	config *config.Config
 	files  observe.Files
@@ -213,10 +215,22 @@ func (e *enabling) plan(services []string) error {
 			return err
 		}
 	}
+	wanted := e.args
+	if e.enableOptions.conf != "" {
+		wanted = append([]string{"conf=" + e.conf}, wanted...)
+	}
 	for _, name := range services {
-		if entry, ok := covered[name]; ok {
-			fmt.Fprintf(stdout, "%s has it already: %s\n", plain(name), entry.Pos)
+		entry, ok := covered[name]
+		if !ok {
+			continue
 		}
+		for _, arg := range wanted {
+			if !slices.Contains(entry.Args, arg) {
+				return fmt.Errorf("%s has the line already, without %q: %s: add it there, or begin with `polyinst disable %s`", plain(name), arg, entry.Pos, shellword.Quote(filepath.Base(entry.Pos.File)))
+			}
+		}
+		e.covered = append(e.covered, name)
+		fmt.Fprintf(stdout, "%s has it already: %s\n", plain(name), entry.Pos)
 	}
 	return nil
 }
@@ -264,8 +278,20 @@ func linkOf(c pamstack.Change) (pamstack.Link, pamstack.Authselect, error) {
 	return link, pamstack.ParseAuthselect(raw), err
 }
 
-// nothingNew ends where all services have the line.
+// nothingNew ends where all services have the line. It need not be one that keeps
+// anybody out: that is told as of a new one.
 func (e *enabling) nothingNew() error {
+	c, files, err := load(e.conf, true)
+	if err != nil {
+		return err
+	}
+	faults := slices.DeleteFunc(e.concerned(checkStacks(c, files.Main.Name, pamDir, e.after)), func(r remark) bool { return r.Level != pamstack.Error })
+	for _, r := range faults {
+		r.tell()
+	}
+	if len(faults) > 0 {
+		return errReported
+	}
 	n, err := readNote()
 	if err != nil || n.Waits == nil || e.dryRun {
 		return err

@@ -34,6 +34,7 @@ func (e *enabling) checked() error {
 		if err := prepare(c, false); err != nil {
 			return err
 		}
+		remarks = append(remarks, e.concerned(domainRemarks(c, files.Main.Name, e.after))...) // of what it has made
 	}
 	machine, err := checkMachine(c, files, e.conf)
 	if err != nil {
@@ -89,10 +90,10 @@ func affected(stacks pamstack.Dir, changes []pamstack.Change) []string {
 	return slices.Compact(slices.Sorted(slices.Values(append(stacks.Reaching(own), own...))))
 }
 
-// concerned leaves out what is not about a service that changes: other faults are
-// not in the way.
+// concerned leaves out what is not about a service that is named, or that changes with
+// it: other faults are not in the way.
 func (e *enabling) concerned(all []remark) []remark {
-	services := affected(e.after, e.changes)
+	services := append(affected(e.after, e.changes), e.covered...)
 	return slices.DeleteFunc(all, func(r remark) bool { return !slices.Contains(services, r.service) })
 }
 

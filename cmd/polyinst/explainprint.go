@@ -30,7 +30,7 @@ func (x *explanation) print() {
 	t.print()
 	x.printPAM()
 	for _, r := range x.Refusals {
-		fmt.Fprintln(stdout, "REFUSED:", r)
+		fmt.Fprintln(stdout, "REFUSED:", printable(r))
 	}
 	for i, path := range x.Unseen {
 		fmt.Fprintln(stdout, unseen(path, x.theirs[i]))

@@ -101,6 +101,15 @@ func fileRemarks(c *config.Config, files observe.Files, problems config.Problems
 	return out
 }
 
+// unread tells of files beside the configuration that nobody reads.
+func unread(conf string) []remark {
+	var out []remark
+	for _, f := range observe.Unread(conf) {
+		out = append(out, at(config.Position{File: f[0]}, pamstack.Warning, "it is not read, and nobody gets its polydirs: %s", f[1]))
+	}
+	return out
+}
+
 // faulty reports whether one of the remarks is an error.
 func faulty(remarks []remark) bool { return hasError(remarks, func(remark) bool { return true }) }
 

@@ -47,6 +47,11 @@ something speaks against the isolation, and says what.`,
 				}
 				o.require[i] = path.Clean(dir)
 			}
+			for _, name := range o.services {
+				if err := serviceName("service", name); err != nil {
+					return err
+				}
+			}
 			return report(o)
 		},
 	}

@@ -53,12 +53,15 @@ func (e *evidence) accounts(who explainer, asked []pamstack.Cover, c *config.Con
 		}
 	}
 	for _, services := range classes {
-		if line := slices.IndexFunc(asked, func(s pamstack.Cover) bool { return s.Service == services[0] }); confOf(asked[line]) == "" {
+		if line := slices.IndexFunc(asked, func(s pamstack.Cover) bool { return s.Service == services[0] }); confOf(*asked[line].Line) == "" {
 			other.Service = services[0]
 			a := standsForOthers(c, other, services)
 			e.Accounts = append(e.Accounts, a)
 			e.judge(a)
 		}
+	}
+	for _, services := range classes {
+		e.somebody(services)
 	}
 	if e.LeftOut > 0 {
 		e.against("%s not looked at", number(e.LeftOut, "account"))
@@ -67,8 +70,8 @@ func (e *evidence) accounts(who explainer, asked []pamstack.Cover, c *config.Con
 }
 
 // confOf is the main file that a line names; empty: the default one.
-func confOf(c pamstack.Cover) string {
-	args, _ := config.ParseArgs(c.Line.Args)
+func confOf(line pamstack.Entry) string {
+	args, _ := config.ParseArgs(line.Args)
 	return args.Conf
 }
 
@@ -156,6 +159,23 @@ func (e *evidence) judge(a accountStands) {
 			why = a.Public[i].Why
 		}
 		e.against("%s by %s sees the public %s: %s", name, by, dir, why)
+	}
+}
+
+// somebody holds against the services that nobody gets a directory by them: what is not
+// required of an account is required of one.
+func (e *evidence) somebody(services []string) {
+	looked := 0
+	for _, a := range e.Accounts {
+		if a.UID == 0 || !slices.Equal(a.Services, services) || slices.Contains(e.options.exempt, a.User) {
+			continue
+		}
+		if looked++; len(a.Isolated) > 0 || a.Outcome == outcomeRefused || a.Outcome == outcomeRescued {
+			return
+		}
+	}
+	if looked > 0 {
+		e.against("nobody who was looked at gets a private directory by %s", strings.Join(services, ", "))
 	}
 }
 

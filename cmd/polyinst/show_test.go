@@ -290,7 +290,9 @@ func TestVerdict(t *testing.T) {
 		"nothing is configured":           {machineState{}, stateOff, false},
 		"polydirs, and nobody's line":     {machineState{Config: configState{Polydirs: 1}}, stateOff, true},
 		"on":                              {machineState{Services: lines, Config: configState{Polydirs: 1}}, stateOn, false},
-		"with warnings":                   {machineState{Services: lines, Remarks: warning}, stateOn, false},
+		"with warnings":                   {machineState{Services: lines, Config: configState{Polydirs: 1}, Remarks: warning}, stateOn, false},
+		"a line, and no polydir":          {machineState{Services: lines}, stateOff, false},
+		"polydirs by another main file":   {machineState{Services: []lineOf{{Service: "su", conf: "/etc/other.conf"}}}, stateOn, false},
 		"an error":                        {machineState{Services: lines, Remarks: fault}, stateFault, true},
 		"an error, and it is nobody's on": {machineState{Remarks: append(fault, warning...)}, stateFault, true},
 	} {
@@ -350,6 +352,10 @@ func TestStatusScreen(t *testing.T) {
 		"gc             0s ago: it is full\n"
 	if got := printed(t, func() { off.print(nil, observe.Files{}, "") }); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	none := machineState{State: stateOff, Services: []lineOf{{Service: "su"}}}
+	if got := printed(t, func() { none.print(nil, observe.Files{}, "") }); !strings.HasPrefix(got, "state          off: no polydir is configured: `polyinst edit`\nservices       su\n") {
+		t.Errorf("a line, and no polydir: %s", got)
 	}
 	many := machineState{State: stateOn, LastHour: hourState{From: "x"}}
 	for i := range 8 {

@@ -53,7 +53,7 @@ func covered(stacks pamstack.Dir) (through []lineOf, past []string) {
 		if len(stacks.Load(name, load, daemonFiles()).LeftOut) > 0 {
 			past = append(past, name)
 		} else {
-			through = append(through, lineOf{name, entry.Pos.File, entry.Pos.Line})
+			through = append(through, lineOf{name, entry.Pos.File, entry.Pos.Line, confOf(entry)})
 		}
 	}
 	return through, past

@@ -49,7 +49,7 @@ if check finds an error, or if there are polydirs and no service has our line.`,
 // The values of a state.
 const (
 	stateOn    = "on"
-	stateOff   = "off" // no service has our line
+	stateOff   = "off" // no service has our line, or there is no polydir
 	stateFault = "faulty"
 )
 
@@ -74,6 +74,8 @@ type lineOf struct {
 	Service string `json:"service"`
 	File    string `json:"file"`
 	Line    int    `json:"line"`
+
+	conf string // the main file that the line names; empty: the default one
 }
 
 type waitingState struct {
@@ -157,10 +159,16 @@ func (s *machineState) verdict() string {
 	switch {
 	case faulty(s.Remarks):
 		return stateFault
-	case len(s.Services) == 0:
+	case len(s.Services) == 0 || s.noPolydir():
 		return stateOff
 	}
 	return stateOn
+}
+
+// noPolydir reports whether the lines lead to nothing: a polydir that was lost, with its
+// file, is not missed by anybody else.
+func (s *machineState) noPolydir() bool {
+	return s.Config.Polydirs == 0 && !slices.ContainsFunc(s.Services, func(l lineOf) bool { return l.conf != "" })
 }
 
 // bad reports whether the state is one that the exit status tells of.
@@ -178,8 +186,8 @@ func (s *machineState) inspect(conf string, stacks pamstack.Dir) (*config.Config
 		return nil, files, nil
 	}
 	s.Config.Files = len(files.All())
-	s.Remarks = append(s.Remarks, fileRemarks(c, files, problems)...)
-	if len(s.Remarks) > 0 {
+	s.Remarks = append(append(s.Remarks, fileRemarks(c, files, problems)...), unread(conf)...)
+	if faulty(s.Remarks) {
 		return nil, files, nil
 	}
 	s.Config.Polydirs = len(c.Polydirs)
@@ -262,10 +270,14 @@ func (s *machineState) print(c *config.Config, files observe.Files, conf string)
 			r.tell()
 		}
 	}
+	off := "off: no service has our line: `polyinst enable SERVICE...`"
+	if len(s.Services) > 0 {
+		off = "off: no polydir is configured: `" + editOf(conf) + "`"
+	}
 	say("state", "%s", map[string]string{
 		stateOn:    "on",
 		stateFault: "faulty: " + number(count[pamstack.Error], "error") + ", told on standard error",
-		stateOff:   "off: no service has our line: `polyinst enable SERVICE...`",
+		stateOff:   off,
 	}[s.State])
 	if len(s.Services) > 0 {
 		var list []string

@@ -12,9 +12,13 @@ import (
 
 // Tidying removes what sessions have left that have ended, a part of each at a time: what
 // one user has left keeps no other's waiting.
-type Tidying struct{ begun map[string]dirfd.Removal }
+type Tidying struct {
+	begun  map[string]dirfd.Removal
+	failed map[mntns.Identity]bool // what failed for these is tried again when the rest is done
+}
 
-// share is how long the removal of one instance may take before others are looked after.
+// share is how long the removal of one user's instances may take before others' are looked
+// after.
 const share = 200 * time.Millisecond
 
 // Ended removes the tmpdir instances of the recorded namespaces that have ended, and
@@ -33,36 +37,56 @@ func (t *Tidying) Ended() (looked time.Duration, more bool, errs []error) {
 	room := newRoom(live.Uses{Known: store.Identities, Skip: func(ever uint64, number mntns.ID) bool { return fromHostView(ever, number, store) }})
 	defer room.Close()
 	if t.begun == nil {
-		t.begun = map[string]dirfd.Removal{}
+		t.begun, t.failed = map[string]dirfd.Removal{}, map[mntns.Identity]bool{}
 	}
 	room.begun = t.begun
-	failed := func(err error) {
-		// a parent that is not there has no instances
-		if more = more || dirfd.IsUnfinished(err); err != nil && !dirfd.IsNotExist(err) && !isUsersDoing(err) && !dirfd.IsUnfinished(err) {
+	failed := func(of record.Record, err error) {
+		if err == nil || dirfd.IsUnfinished(err) {
+			return
+		}
+		t.failed[of.Identity] = true
+		if !dirfd.IsNotExist(err) && !isUsersDoing(err) { // a parent that is not there has no instances
 			errs = append(errs, err)
 		}
 	}
 	var all []record.Record
-	failed(store.Ended(func(r record.Record) {
-		if len(r.Tmpdirs()) > 0 && !r.Emptied {
+	err = store.Ended(func(r record.Record) {
+		if len(r.Tmpdirs()) > 0 && !r.Emptied && !t.failed[r.Identity] {
 			if err := room.want(r); err != nil {
-				failed(err)
+				failed(r, err)
 				return
 			}
 			all = append(all, r)
 		}
-	}))
+	})
+	if err != nil {
+		errs = append(errs, err)
+	}
 	if err := room.uses.Look(); err != nil {
-		return 0, more, append(errs, err)
+		return 0, false, append(errs, err)
 	}
 	looked = time.Since(began)
-	for _, r := range all {
-		failed(room.ended(r, store))
-	}
-	if !more {
+	if more = room.part(all, store, failed); !more {
 		t.begun = nil // gc may have removed what was begun
 	}
 	return looked, more, errs
+}
+
+// part removes of each user's instances what it can in the user's share of the time.
+func (r *Room) part(all []record.Record, store record.Store, failed func(record.Record, error)) (more bool) {
+	spent := map[uint32]time.Duration{}
+	for _, of := range all {
+		if spent[of.UID] >= share {
+			more = true
+			continue
+		}
+		began := time.Now()
+		err := r.ended(of, store)
+		spent[of.UID] += time.Since(began)
+		more = more || dirfd.IsUnfinished(err)
+		failed(of, err)
+	}
+	return more
 }
 
 func (r *Room) ended(of record.Record, store record.Store) error {

@@ -104,7 +104,11 @@ func readDropins(walks *dirfd.Walks, trusted bool, dirs ...string) ([]config.Sou
 	sort.Strings(names)
 	var out []config.Source
 	for _, name := range names {
-		src, err := readFile(walks, where[name]+"/"+name, trusted)
+		path := where[name] + "/" + name
+		src, err := readFile(walks, path, trusted)
+		if dirfd.IsNotExist(err) { // the main file is there: this is not how a machine without a configuration looks
+			err = fmt.Errorf("%s: it is a link that leads to no file: mend the link, or remove it", path)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -120,11 +124,54 @@ func dropinNames(walks *dirfd.Walks, dir string) ([]string, error) {
 	}
 	var names []string
 	for _, name := range all {
-		if strings.HasSuffix(name, ".conf") && !strings.HasPrefix(name, ".") {
+		if isDropin(name) {
 			names = append(names, name)
 		}
 	}
 	return names, nil
+}
+
+func isDropin(name string) bool {
+	return strings.HasSuffix(name, ".conf") && !strings.HasPrefix(name, ".")
+}
+
+// Unread are files that somebody has taken for drop-ins of the main file conf, empty for
+// the default one, and that nobody reads: their polydirs are missing, and nothing else
+// says so. Each is its path and the reason.
+func Unread(conf string) (out [][2]string) {
+	dropins := InitDir(conf)
+	beside, _ := dirfd.Split(dropins)
+	look := func(dir, why string, is func(name string) bool) {
+		names, _ := dirfd.NamesAt(dir)
+		sort.Strings(names)
+		for _, name := range names {
+			src, err := Draft(dir + "/" + name)
+			if err == nil && is(name) && hasPolydir(src.Data) {
+				out = append(out, [2]string{src.Name, why})
+			}
+		}
+	}
+	// a name with .conf in its midst is of a copy that was put aside
+	look(dropins, "the name of a drop-in ends in .conf", func(name string) bool {
+		return !strings.Contains(name, ".conf") && !strings.HasPrefix(name, ".")
+	})
+	names, _ := dirfd.NamesAt(beside)
+	sort.Strings(names)
+	for _, name := range names {
+		if name != dropinDir && strings.HasPrefix(name, "namespace") && strings.HasSuffix(name, ".d") {
+			look(beside+"/"+name, "drop-ins lie in "+dropins, isDropin)
+		}
+	}
+	return out
+}
+
+func hasPolydir(data []byte) bool {
+	for line := range strings.Lines(string(data)) {
+		if strings.HasPrefix(strings.TrimSpace(line), "[[polydir]]") {
+			return true
+		}
+	}
+	return false
 }
 
 func readFile(walks *dirfd.Walks, path string, trusted bool) (config.Source, error) {

@@ -131,8 +131,11 @@ func deniedBySELinux() string {
 			return fmt.Sprintf("SELinux is enforcing and its boolean %s is off: setsebool -P %s on", name, shellword.Quote(name))
 		}
 	}
-	return "SELinux is enforcing: it wants the boolean allow_polyinstantiation (polyinstantiation_enabled) on, and the type tmp_t on instance parents (semanage fcontext -a -t tmp_t '/var/lib/polyinst/[^/]+'; restorecon -F /var/lib/polyinst/*) or the policy module in dist/selinux"
+	return "SELinux is enforcing: it wants the boolean allow_polyinstantiation (polyinstantiation_enabled) on; " + WantedLabels + "; `polyinst check --pam` names what has the wrong label"
 }
+
+// WantedLabels is what the policies demand of instance parents.
+const WantedLabels = "it wants the type tmp_t on instance parents (semanage fcontext -a -t tmp_t '/var/lib/polyinst/[^/]+'; restorecon -F /var/lib/polyinst/*) or the policy module in dist/selinux"
 
 // label finds out what the rule's instance is to be labelled, and returns the
 // SELinux contexts that name it: the canonical one first.

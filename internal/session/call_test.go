@@ -27,20 +27,27 @@ type host struct {
 	answer error // to a report
 	audits int
 
+	reported              bool
 	counts, skips, goesOn bool // of the last report
 }
 
-func (h *host) say(format string, args ...any)   { h.told = append(h.told, fmt.Sprintf(format, args...)) }
-func (h *host) Log(p wire.Priority, text string) { h.say("log %d %s", p, text) }
-func (h *host) Tell(text string)                 { h.say("tell %s", text) }
-func (h *host) Deadline(ms uint32)               { h.say("deadline %d", ms) }
-func (h *host) Mounted(dirfd.Dir) error          { h.say("mounted"); return nil }
-func (h *host) Elsewhere(dirfd.Dir)              { h.say("elsewhere") }
-func (h *host) Retake()                          { h.say("retake") }
-func (h *host) Why(text string)                  { h.say("why %s", text) }
-func (h *host) Later(func())                     { h.audits++ } // not done: it would be in the kernel's log
+func (h *host) say(format string, args ...any) { h.told = append(h.told, fmt.Sprintf(format, args...)) }
+func (h *host) Log(p wire.Priority, text string) {
+	if h.reported {
+		h.say("lost:") // nobody reads on
+	}
+	h.say("log %d %s", p, text)
+}
+func (h *host) Tell(text string)        { h.say("tell %s", text) }
+func (h *host) Deadline(ms uint32)      { h.say("deadline %d", ms) }
+func (h *host) Mounted(dirfd.Dir) error { h.say("mounted"); return nil }
+func (h *host) Elsewhere(dirfd.Dir)     { h.say("elsewhere") }
+func (h *host) Retake()                 { h.say("retake") }
+func (h *host) Why(text string)         { h.say("why %s", text) }
+func (h *host) Later(func())            { h.audits++ } // not done: it would be in the kernel's log
 func (h *host) Report(r wire.Report) error {
 	h.say("report %c %d %d %s", r.Action, r.Code, r.Priority, r.Text)
+	h.reported = true
 	h.counts, h.skips, h.goesOn = r.Counts, r.SkipClose, r.GoesOn
 	return h.answer
 }
@@ -135,6 +142,46 @@ func TestDeclines(t *testing.T) {
 		call.refuse(&plan.Refusal{Fault: plan.FaultUser, Reason: c.reason})
 		wants(t, what, h, c.want...)
 	}
+}
+
+// What such a worker has to log is logged once, by it or by the other one; what is logged
+// for debugging tells of both.
+func TestDeclinesUnsaid(t *testing.T) {
+	apart := errors.New("it is apart")
+	for what, c := range map[string]struct {
+		apart   error
+		refusal *plan.Refusal
+		want    []string
+	}{
+		"it opens":        {apart, nil, []string{"log 7 debug", "log 4 early", "log 4 late", "report - 0 6 "}},
+		"it refuses":      {apart, &plan.Refusal{Reason: "it is a file"}, []string{"log 7 debug", "tell " + tellRefused, "log 4 early", "log 4 late", `report - 6 3 session refused for "alice": it is a file`}},
+		"another opens":   {apart, &plan.Refusal{Reason: "permission denied"}, []string{"log 7 debug", "why it is apart, and this worker is denied: permission denied"}},
+		"one that is not": {nil, nil, []string{"log 4 early", "log 7 debug", "log 4 late", "report - 0 6 "}},
+	} {
+		h := &host{}
+		call := newCall(wire.Request{User: "alice", Service: "su"}, h, stand{apart: c.apart})
+		call.host.Log(wire.Warning, "early")
+		call.host.Log(wire.Debug, "debug")
+		call.hold()
+		call.host.Log(wire.Warning, "late")
+		call.release()
+		if c.refusal != nil {
+			call.refuse(c.refusal)
+		} else {
+			call.stay("")
+		}
+		wants(t, what, h, c.want...)
+	}
+}
+
+// What is said of a session comes before its report, behind which nobody reads on.
+func TestSaysBeforeItReports(t *testing.T) {
+	call, h := of(wire.Request{})
+	call.Args.Debug, call.ns = true, 7
+	if r := call.follow(plan.Route{Way: plan.Same}); r != nil {
+		t.Error(r)
+	}
+	wants(t, "in its view already", h, "log 7 the session is in its view already (mnt:[7])", "report - 0 6 ")
 }
 
 // Rescue is loud, goes by the view of process 1 alone, and is an opened session only where

@@ -78,10 +78,8 @@ func (c *call) goBack() error {
 		return err
 	}
 	defer at.Close()
-	err = c.host.Report(wire.Report{Action: wire.Join, Code: wire.Success, NSTypes: kinds, Cwd: at.Dir})
-	if err != nil {
-		c.host.Log(wire.Warning, "close: "+err.Error())
-	}
+	// the host says whether it could follow
+	_ = c.host.Report(wire.Report{Action: wire.Join, Code: wire.Success, NSTypes: kinds, Cwd: at.Dir})
 	return nil
 }
 

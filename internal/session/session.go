@@ -73,7 +73,7 @@ type call struct {
 }
 
 func newCall(req wire.Request, host Host, of AboutHost) *call {
-	b := &buffer{Host: host}
+	b := &buffer{Host: host, apart: of.Apart() != nil}
 	return &call{Promise: &promise.Promise{}, req: req, host: b, of: of, buffer: b}
 }
 
@@ -81,9 +81,13 @@ func newCall(req wire.Request, host Host, of AboutHost) *call {
 // one. A user who has stopped the host, so that it does not read, would else stop them
 // too. What is kept is bounded: a line for each thing that a plan says, and what a
 // script may write.
+//
+// A worker that may have to leave the session to another one keeps it until it reports:
+// the other one says it too.
 type buffer struct {
 	Host
 	holding bool
+	apart   bool
 	kept    []func()
 
 	counts, skipClose, goesOn bool // what the report will say
@@ -91,17 +95,25 @@ type buffer struct {
 
 // Report sends the answer.
 func (b *buffer) Report(r wire.Report) error {
+	b.send()
 	r.Counts, r.SkipClose, r.GoesOn = b.counts, b.skipClose, b.goesOn
 	return b.Host.Report(r)
 }
 
 // Log sends a line, or keeps it.
 func (b *buffer) Log(p wire.Priority, text string) {
-	if b.holding {
+	if b.holding || b.apart && p != wire.Debug {
 		b.kept = append(b.kept, func() { b.Host.Log(p, text) })
 		return
 	}
 	b.Host.Log(p, text)
+}
+
+func (b *buffer) send() {
+	for _, send := range b.kept {
+		send()
+	}
+	b.kept = nil
 }
 
 // hold begins the time in which other sessions may be waiting for this one, and
@@ -109,11 +121,9 @@ func (b *buffer) Log(p wire.Priority, text string) {
 func (c *call) hold() { c.buffer.holding = true }
 
 func (c *call) release() {
-	c.buffer.holding = false
-	for _, send := range c.buffer.kept {
-		send()
+	if c.buffer.holding = false; !c.buffer.apart {
+		c.buffer.send()
 	}
-	c.buffer.kept = nil
 }
 
 // waits says how long this session waits for others: half of the timeout if it can do

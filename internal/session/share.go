@@ -183,11 +183,9 @@ func (c *call) joinShared(rec record.Record) *plan.Refusal {
 	c.skipClose(&rec)
 	err = c.host.Report(wire.Report{Action: c.action(), Code: wire.Success, NSTypes: c.joins(rec.Private), Cwd: at.Dir,
 		Priority: wire.Info, Text: c.opened(rec, fmt.Sprintf("mnt:[%d] of the user's other sessions", rec.NS))})
-	if err != nil {
-		c.host.Log(wire.Err, err.Error())
-		return nil
+	if err == nil { // else the host says so
+		c.auditOpened(rec.NS, rec.Polydirs)
 	}
-	c.auditOpened(rec.NS, rec.Polydirs)
 	return nil
 }
 

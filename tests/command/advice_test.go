@@ -149,10 +149,14 @@ var notObeyed = map[string]string{
 	"`polyinst list` shows":                                                                                                        "it only shows",
 	"(`polyinst check FILE` shows all)":                                                                                            "it only shows",
 	"and nothing is mounted there: `mount DIRECTORY`":                                                                              "TestParentsOnAFilesystemThatIsNotMounted",
-	"`getent passwd`":               "it only shows",
-	"`getent group`":                "it only shows",
-	"(`polyinst check --pam FILE`)": "it only shows",
-	"setsebool -P NAME on":          "virtual machines: vm:selinux",
+	"`getent passwd`":                                       "it only shows",
+	"`getent group`":                                        "it only shows",
+	"(`polyinst check --pam FILE`)":                         "it only shows",
+	"setsebool -P NAME on":                                  "virtual machines: vm:selinux",
+	"which is labelled \"LABEL\": restorecon -F FILE":       "virtual machines: vm:units",
+	"chcon -R --reference=DIRECTORY DIRECTORY/.lock":        "virtual machines: vm:units",
+	"`polyinst check --pam` names what has the wrong label": "it only shows",
+	"or begin with `polyinst disable SERVICE`":              "TestEnableTwice obeys it",
 	"semanage fcontext -a -t tmp_t '/var/lib/polyinst/[^/]+'; restorecon -F /var/lib/polyinst/*)":                 "virtual machines: vm:selinux",
 	"labelled \"CONTEXT\", want \"CONTEXT\": another level is never taken over: `polyinst prepare --repair PATH`": "virtual machines: vm:selinux",
 	"labelled \"LABEL\", want \"LABEL\": another label is never taken over: `polyinst prepare --repair PATH`":     "virtual machines: vm:smack",
@@ -178,7 +182,7 @@ var notObeyed = map[string]string{
 }
 
 var (
-	command = regexp.MustCompile("`((?:polyinst|getent|make|fuser|mount|ip) [^`]*|nscd[^`]*)`|\\b((?:chmod|chown|chattr|setsebool|setfattr|semanage|tune2fs|restorecon) [^,;`)]*)")
+	command = regexp.MustCompile("`((?:polyinst|getent|make|fuser|mount|ip) [^`]*|nscd[^`]*)`|\\b((?:chmod|chown|chattr|chcon|setsebool|setfattr|semanage|tune2fs|restorecon) [^,;`)]*)")
 	capital = regexp.MustCompile(`"[A-Z]+"|\b[A-Z]{2,}\b|\bN\b`)
 	verb    = regexp.MustCompile(`%[-+#0-9.]*[a-zA-Z]`)
 )

@@ -108,6 +108,16 @@ func TestEnableTwice(t *testing.T) {
 		host.Equal(h, "again", h.MustRun("polyinst", "enable", "--no-confirm", "su"), "su has it already: /etc/pam.d/su:6:1")
 		host.Equal(h, "once more", h.MustRun("polyinst", "enable", "su"), "su has it already: /etc/pam.d/su:6:1")
 		host.Equal(h, "after it", kit.PAMState(h), once)
+
+		// what is there is not what was asked for, or refuses nobody
+		without := "polyinst: su has the line already, without \"nested=keep\": /etc/pam.d/su:6:1: add it there, or begin with `polyinst disable su`\n"
+		host.Equal(h, "another argument", refused(h, "polyinst", "enable", "--arg", "nested=keep", "su"), without)
+		host.Equal(h, "another argument, with a service that lacks the line", refused(h, "polyinst", "enable", "--arg", "nested=keep", "su", "login"), without)
+		h.Sh("sed -i 's/required pam_polyinst.so/optional pam_polyinst.so/' /etc/pam.d/su")
+		h.Match("optional", refused(h, "polyinst", "enable", "su"), `^/etc/pam.d/su:6:1: error: control "optional".*\n$`)
+		h.Match("optional, with a service that lacks the line", refused(h, "polyinst", "enable", "su", "login"), `^/etc/pam.d/su:6:1: error: control "optional".*\npolyinst: nothing is changed\n$`)
+		h.Sh("sed -i 's/optional pam_polyinst.so/required pam_polyinst.so/' /etc/pam.d/su")
+		host.Equal(h, "after all that", kit.PAMState(h), once)
 		host.Equal(h, "confirm", h.MustRun("polyinst", "confirm"), "nothing is to be confirmed: all that is enabled was confirmed")
 
 		host.Equal(h, "disable, dry", strings.Contains(h.MustRun("polyinst", "disable", "--dry-run", "su", "login"), "login has no line"), true)

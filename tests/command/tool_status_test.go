@@ -80,6 +80,13 @@ func TestStatus(t *testing.T) {
 		host.Equal(h, "the file is named once", strings.Count(h.Cmd("polyinst", "status").Stderr, host.ConfigFile), 2)
 		h.Match("the error", h.Cmd("polyinst", "status").Stderr, "begin with `polyinst edit`")
 
+		h.Config(asInstalled(h))
+		h.Mkdir("/etc/security/polyinst/namespace.conf.d", 0o755, 0, 0)
+		h.WriteFile("/etc/security/polyinst/namespace.conf.d/tmp.conf", kit.OwnTmp)
+		look("a drop-in where nobody looks", 0, "state +off: no polydir is configured: `polyinst edit`", "services +su", `configuration .*: 1 file, 0 polydirs; 1 warning.*`)
+		h.MustRun("rm", "-r", "/etc/security/polyinst/namespace.conf.d")
+		h.Match("doctor", h.MustRun("polyinst", "doctor", "alice"), `(?m)^now:  alice by su gets in, and no polydir applies\n      none is configured$`)
+
 		h.Config(kit.OwnTmp)
 		h.Prepare(kit.TmpParent)
 		h.PAM("su", host.Stack("session optional pam_polyinst.so")...)

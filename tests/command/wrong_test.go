@@ -68,6 +68,7 @@ func TestWrongWords(t *testing.T) {
 			"metrics --output /etc":          {1, "replace /etc: file exists"},
 			"metrics --output /none/x":       {1, "replace /none/x: no such file or directory"},
 			"report --require tmp":           {2, `--require: "tmp": want an absolute path`},
+			"report --service $'a\\nb'":      {2, `--service: "a\nb" is no name of a service`},
 			// nobody is told to close what everybody writes to
 			"list --instances --conf /dev/null":                             {1, "/dev/null: is a device, not a regular file"},
 			"list --instances --conf /etc/security/polyinst/masked.conf":    {1, "/dev/null: is a device, not a regular file"},
@@ -88,6 +89,8 @@ func TestWrongWords(t *testing.T) {
 			host.Equal(h, command, strings.TrimSuffix(r.Stderr, "\n"), want.says)
 		}
 		host.Equal(h, "what there is", h.Sh(there), before)
+		r := h.Command("bash", "-c", "polyinst explain alice --conf $'/a\\nb\\e[31m'").Run()
+		h.Match("what is no file", r.Stdout, `(?m)^REFUSED: open /a\\nb\\x1b\[31m: no such file or directory$`)
 		host.Equal(h, "once", h.MustRun("polyinst", "enable", "su", "su"), "su has it already: /etc/pam.d/su:5:1")
 	})
 }

@@ -127,3 +127,61 @@ func TestReadySharesItsTime(t *testing.T) {
 		gone(h, "")
 	})
 }
+
+// The same if it lies in very many instances: a user's are looked after one after the other.
+func TestReadySharesItsTimeAmongUsers(t *testing.T) {
+	ready(t, func(h *host.Host, serve *host.Ready) {
+		h.Need("strace", "perl")
+		h.Config(kit.Tmpdir)
+		var all []*host.Process
+		for range 10 {
+			p := h.Start("su", "alice", "-c", "perl -e 'for (1..2000) { open my $f, q(>), qq(/tmp/$_) or die }'; echo made; read x")
+			p.Expect("made")
+			all = append(all, p)
+		}
+		serve.Stop()
+		for _, p := range all {
+			p.Send("\n")
+			p.Wait()
+		}
+		alices := tmpdirs(h)
+		service := h.Start("strace", "-f", "-e", "trace=unlinkat", "-e", "inject=unlinkat:delay_enter=5000", "polyinst", "serve", "--foreground", "--workers", "1")
+		h.WaitReady()
+		service.Expect("unlinkat.*DELAYED")
+		h.MustRun("su", "bob", "-c", "touch /tmp/x")
+		gone(h, alices)
+		// one whose removal has begun is closed
+		host.Equal(h, "alice's that were looked after meanwhile", strings.TrimSpace(h.Sh("find /var/lib/polyinst/tmp -maxdepth 1 -name '.tmpdir*' -perm 0700 | wc -l")), "1")
+		service.Kill()
+	})
+}
+
+// A fault of root's is told once, however many parts it takes to remove what users have left.
+func TestReadyTellsAFaultOnce(t *testing.T) {
+	ready(t, func(h *host.Host, serve *host.Ready) {
+		h.Need("strace", "perl")
+		h.Config(kit.Tmpdir + strings.NewReplacer("/polyinst/tmp", "/polyinst/var", `"/tmp"`, `"/var/tmp"`, `["root"]`, `["root", "alice"]`).Replace(kit.Tmpdir))
+		h.MustRun("polyinst", "prepare")
+		var all []*host.Process
+		for user, files := range map[string]string{"alice": "500", "bob": "1"} {
+			p := h.Start("su", user, "-c", "perl -e 'for (1.."+files+") { open my $f, q(>), qq(/tmp/$_) or die }'; echo made; read x")
+			p.Expect("made")
+			all = append(all, p)
+		}
+		serve.Stop()
+		for _, p := range all {
+			p.Send("\n")
+			p.Wait()
+		}
+		h.MustRun("chmod", "0777", "/var/lib/polyinst/var")
+		service := h.Start("strace", "-f", "-qq", "-o", "/root/calls", "-e", "trace=unlinkat", "-e", "inject=unlinkat:delay_enter=5000", "polyinst", "serve", "--foreground", "--workers", "1")
+		h.WaitReady()
+		service.Expect("wait for gc: /var/lib/polyinst/var: mode 0777")
+		gone(h, "")
+		service.Kill()
+		// and once more when all else was done
+		if n := strings.Count(service.Wait().Stdout, "wait for gc: "); n > 2 {
+			t.Errorf("it is told %d times", n)
+		}
+	})
+}

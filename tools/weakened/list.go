@@ -1434,8 +1434,18 @@ var weakenings = []weakening{
 	},
 	{
 		name: "ready worker: one look is for all that have ended", holds: "I-10", file: "internal/gc/ended.go",
-		check: "failed(room.ended(r, store))", instead: "_ = room.uses.Look()\n\t\tfailed(room.ended(r, store))",
+		check: "err := r.ended(of, store)", instead: "_ = r.uses.Look()\n\t\terr := r.ended(of, store)",
 		tests: "TestReadyLooksOnceForAll",
+	},
+	{
+		name: "ready worker: a user has one share of the time, for however many instances", holds: "I-10", file: "internal/gc/ended.go",
+		check: "if spent[of.UID] >= share {", instead: "if false {",
+		tests: "TestReadySharesItsTimeAmongUsers",
+	},
+	{
+		name: "ready worker: what failed waits for the rest", holds: "I-10", file: "internal/gc/ended.go",
+		check: "&& !t.failed[r.Identity]", instead: "&& (true || !t.failed[r.Identity])",
+		tests: "TestReadyTellsAFaultOnce",
 	},
 	{
 		name: "ready worker: one user's mounts keep nobody else's tmpdir", holds: "I-10", file: "internal/gc/ended.go",

@@ -41,3 +41,15 @@ func TestDecision(t *testing.T) {
 		}
 	}
 }
+
+func TestInDomain(t *testing.T) {
+	for context, want := range map[string]string{
+		"system_u:system_r:init_t:s0-s15:c0.c1023": "system_u:system_r:sshd_t:s0-s15:c0.c1023",
+		"system_u:system_r:init_t":                 "system_u:system_r:sshd_t",
+		"kernel":                                   "sshd_t",
+	} {
+		if got := inDomain(context, "sshd_t"); got != want {
+			t.Errorf("%q: %q, want %q", context, got, want)
+		}
+	}
+}

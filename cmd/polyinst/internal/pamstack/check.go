@@ -43,7 +43,7 @@ type Machine struct {
 	Stacks Dir
 	Config *config.Config
 	Main   string // the main file of Config; lines with another conf= go by another one
-	Krb5   []File // krb5.conf(5), in the order in which they are read
+	Krb5   []File // krb5.conf(5), and what it may include
 	Limits []File // limits.conf(5)
 	// Units are the units of systemd with PAMName=, by their names.
 	Units map[string]Unit
@@ -152,7 +152,7 @@ func (k *checker) service(name string) bool {
 			k.add(e.Pos, Warning, name, "service %q: the line with \"close\" does nothing behind the line that opens the session (%s): move it to the top of the session part", name, stack[own].Pos)
 		}
 		if e.opens() {
-			k.add(e.Pos, Warning, name, "service %q: %s stands at %s already: remove the second line, which does nothing more, and refuses what is wrong with itself", name, Module, stack[own].Pos)
+			k.add(e.Pos, Warning, name, "service %q: %s stands at %s already: remove the second line: it gives nothing more, and with a mistake in it refuses each session", name, Module, stack[own].Pos)
 			k.line(name, e)
 		}
 	}

@@ -61,8 +61,8 @@ func TestGolden(t *testing.T) {
 					if len(problems) > 0 {
 						t.Fatal(problems)
 					}
-				case "krb5.conf":
-					m.Krb5 = append(m.Krb5, File{"/etc/krb5.conf", data})
+				case "krb5.conf", "krb5.conf.d/kcm", "krb5.conf.d/later":
+					m.Krb5 = append(m.Krb5, File{"/etc/" + name, data})
 				case "limits.conf":
 					m.Limits = append(m.Limits, File{"/etc/security/limits.conf", data})
 				case "portal":

@@ -252,6 +252,10 @@ func (d Dir) insert(name, text string) (Change, error) {
 			end = i
 		}
 	}
+	if end < 0 && !slices.Contains(services(d), name) {
+		// whoever is told to give it a session part changes the stacks of them all
+		return Change{}, fmt.Errorf("%q is no service: other stacks include %s, which has no session line: name one of these", name, f.Path)
+	}
 	if end < 0 {
 		return Change{}, fmt.Errorf("service %q: %s has no session line, so that the session part of \"other\" counts: put `session include other` into it first", name, f.Path)
 	}

@@ -1,6 +1,9 @@
 package pamstack
 
 import (
+	"path"
+	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -68,22 +71,51 @@ func (k *checker) covers(name string) string {
 }
 
 // krb5Value is what a key has in a section of krb5.conf(5), at any depth of it, and
-// where.
+// where. The first value that libkrb5 meets counts, from the first of the files on,
+// which includes others of them.
 func krb5Value(files []File, section, key string) (value string, pos Pos, found bool) {
-	in := ""
-	for _, f := range files {
-		for i, text := range strings.Split(string(f.Data), "\n") {
-			text = strings.TrimSpace(text)
-			if strings.HasPrefix(text, "[") {
-				in = text
-			}
-			k, v, ok := strings.Cut(text, "=")
-			if ok && in == section && strings.TrimSpace(k) == key {
-				value, pos, found = strings.TrimSpace(v), Pos{f.Path, i + 1}, true
+	return krb5ValueIn(files, files[0], section, key, nil)
+}
+
+func krb5ValueIn(files []File, f File, section, key string, way []string) (value string, pos Pos, found bool) {
+	if slices.Contains(way, f.Path) {
+		return "", Pos{}, false
+	}
+	in := "" // a file that is included begins in no section
+	for i, text := range strings.Split(string(f.Data), "\n") {
+		text = strings.TrimSpace(text)
+		if strings.HasPrefix(text, "[") {
+			in = text
+		}
+		if k, v, ok := strings.Cut(text, "="); ok && in == section && strings.TrimSpace(k) == key {
+			return strings.TrimSpace(v), Pos{f.Path, i + 1}, true
+		}
+		for _, other := range krb5Included(files, text) {
+			if value, pos, found := krb5ValueIn(files, other, section, key, append(way, f.Path)); found {
+				return value, pos, true
 			}
 		}
 	}
-	return value, pos, found
+	return "", Pos{}, false
+}
+
+// krb5Name is what the name of a file is like that an includedir takes.
+var krb5Name = regexp.MustCompile(`^[A-Za-z0-9_-]+$|^[^.].*\.conf$`)
+
+// krb5Included are those of the files that a line includes.
+func krb5Included(files []File, line string) (out []File) {
+	words := strings.Fields(line)
+	if len(words) != 2 {
+		return nil
+	}
+	word, name := words[0], path.Clean(words[1])
+	for _, f := range files {
+		dir, base := path.Split(f.Path)
+		if word == "include" && f.Path == name || word == "includedir" && path.Clean(dir) == name && krb5Name.MatchString(base) {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // makesCaches reports whether a stack with our line may write a cache.

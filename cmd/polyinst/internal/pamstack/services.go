@@ -63,21 +63,26 @@ func Without(dir Dir) []string {
 	return out
 }
 
-// services are the files that no other includes.
+// services are the files that no other includes, except the one for its login shell: su
+// is included by su-l, and is a service none the less.
 func services(dir Dir) []string {
 	parts := map[string]bool{}
-	for _, f := range dir {
+	for name, f := range dir {
+		include := func(path string) {
+			if other := strings.TrimPrefix(path, etc); name != other+"-l" && name != other+"-i" {
+				parts[other] = true
+			}
+		}
 		for _, l := range lines(f.Data) {
 			if other, ok := l.included(); ok {
-				parts[strings.TrimPrefix(other, etc)] = true
+				include(other)
 			} else if e, ok := l.entry(f.Path); ok && (e.Control == "include" || e.Control == "substack") {
-				parts[strings.TrimPrefix(e.Module, etc)] = true
+				include(e.Module)
 			}
 		}
 	}
 	var out []string
 	for name := range dir {
-		// su includes nothing but is included by su-l: it is a service none the less
 		if !parts[name] || slices.Contains(usual, name) {
 			out = append(out, name)
 		}
