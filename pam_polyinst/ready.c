@@ -20,7 +20,7 @@ static bool way_is_roots(const char **why)
 		if (lstat(way[i], &st) < 0)
 			return false;
 		else if (st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)))
-			return *why = "others than root may write to " READY_SOCKET " or to a directory above it", false;
+			return *why = "others than root may write to the socket, or above it", false;
 	return true;
 }
 

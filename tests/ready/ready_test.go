@@ -1013,7 +1013,7 @@ while True:
 	})
 }
 
-const notRoots = "forked: others than root may write to " + host.ReadySocket + " or to a directory above it"
+const notRoots = "forked: others than root may write to the socket, or above it"
 
 // TestReadyWayIsRoots: where another than root may write to the socket, nobody is
 // asked, and `list` says why a session forked, since `status` cannot know.
