@@ -14,8 +14,6 @@ import (
 	"pam_polyinst/internal/core/config"
 	"pam_polyinst/internal/core/plan"
 	"pam_polyinst/internal/kernel/lsm"
-	"pam_polyinst/internal/kernel/peer"
-	"pam_polyinst/internal/kernel/wire"
 	"pam_polyinst/internal/observe"
 )
 
@@ -127,7 +125,7 @@ func status(conf string, asJSON bool) error {
 	through, past := covered(stacks)
 	s.Services, s.Without = append(s.Services, through...), append(s.Without, past...)
 	s.Module = inspectModule(moduleOf(stacks))
-	s.Served = s.Module.Build && peer.Listens(wire.ReadySocket)
+	s.Served = s.Module.served()
 	slices.Sort(s.Without)
 	c, files, err := s.inspect(conf, stacks)
 	for _, err := range []error{err, s.waiting()} {
@@ -290,7 +288,14 @@ func (s *machineState) print(c *config.Config, files observe.Files, conf string)
 		say("without", "%s", strings.Join(s.Without, ", "))
 	}
 	s.Module.print(say)
-	say("workers", "%s", map[bool]string{true: "ready ones are listened for", false: "none listens: every session forks its own (`systemctl status polyinst.socket`)"}[s.Served])
+	workers := "none listens: every session forks its own (`systemctl status polyinst.socket`)"
+	switch {
+	case s.Served:
+		workers = "ready ones are listened for"
+	case forbidden():
+		workers = "SELinux's boolean " + readyBoolean + " is off: every session forks its own"
+	}
+	say("workers", "%s", workers)
 	if s.Waits != nil {
 		s.printWaiting(say)
 	}

@@ -308,6 +308,7 @@ func TestDoctor(t *testing.T) {
 		h.MustRun("chmod", "0", kit.TmpParent)
 		h.Config(kit.OwnTmp + "colour = 1\n")
 		h.Match("the file", doctor(1, "bob", "--service", "su"), `(?m)^now:  bob by su is refused\n +/etc/security/polyinst/namespace.conf:7:1: .*\ndo:   polyinst edit$`)
+		h.Match("the file, and no line", doctor(1, "bob", "--service", "cron"), `(?m)^now:  the stack of cron has no line of ours: its sessions see the public directories; with the line bob would be refused\n +/etc/security/polyinst/namespace.conf:7:1: .*$`)
 		h.Match("rescued", doctor(1, "root", "--service", "su"), `(?m)^now:  root by su gets in by rescue, WITHOUT private directories$`)
 		for command, want := range map[string]string{
 			"doctor":                      "whom? polyinst doctor USER",
