@@ -65,6 +65,8 @@ type machineState struct {
 	Live     liveState     `json:"sessions"`
 	LastHour hourState     `json:"last_hour"`
 	LastGC   *lastGC       `json:"last_gc"` // null: never
+
+	elsewhere int // the polydirs of other main files, which lines name
 }
 
 // lineOf is where a service has our line.
@@ -127,6 +129,13 @@ func status(conf string, asJSON bool) error {
 	s.Module = inspectModule(moduleOf(stacks))
 	s.Served = s.Module.served()
 	slices.Sort(s.Without)
+	for _, l := range s.Services {
+		if l.conf != "" {
+			if c, _, _, err := read(l.conf, true); err == nil && c != nil {
+				s.elsewhere += len(c.Polydirs)
+			}
+		}
+	}
 	c, files, err := s.inspect(conf, stacks)
 	for _, err := range []error{err, s.waiting()} {
 		if err != nil {
@@ -165,9 +174,7 @@ func (s *machineState) verdict() string {
 
 // noPolydir reports whether the lines lead to nothing: a polydir that was lost, with its
 // file, is not missed by anybody else.
-func (s *machineState) noPolydir() bool {
-	return s.Config.Polydirs == 0 && !slices.ContainsFunc(s.Services, func(l lineOf) bool { return l.conf != "" })
-}
+func (s *machineState) noPolydir() bool { return s.Config.Polydirs+s.elsewhere == 0 }
 
 // bad reports whether the state is one that the exit status tells of.
 func (s *machineState) bad() bool {
@@ -270,7 +277,7 @@ func (s *machineState) print(c *config.Config, files observe.Files, conf string)
 	}
 	off := "off: no service has our line: `polyinst enable SERVICE...`"
 	if len(s.Services) > 0 {
-		off = "off: no polydir is configured: `" + editOf(conf) + "`"
+		off = "off: no polydir is configured: `" + editOf(cmp.Or(conf, s.Services[0].conf)) + "`"
 	}
 	say("state", "%s", map[string]string{
 		stateOn:    "on",

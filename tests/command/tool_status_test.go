@@ -86,6 +86,12 @@ func TestStatus(t *testing.T) {
 		look("a drop-in where nobody looks", 0, "state +off: no polydir is configured: `polyinst edit`", "services +su", `configuration .*: 1 file, 0 polydirs; 1 warning.*`)
 		h.MustRun("rm", "-r", "/etc/security/polyinst/namespace.conf.d")
 		h.Match("doctor", h.MustRun("polyinst", "doctor", "alice"), `(?m)^now:  alice by su gets in, and no polydir applies\n      none is configured$`)
+		h.PAM("su", host.Stack(kit.Session+" conf=/etc/other.conf")...)
+		h.WriteFile("/etc/other.conf", asInstalled(h))
+		look("another main file without polydirs", 0, "state +off: no polydir is configured: `polyinst edit --conf /etc/other.conf`")
+		h.WriteFile("/etc/other.conf", kit.OwnTmp)
+		look("another main file", 0, "state +on")
+		h.PAM("su", host.Stack(kit.Session)...)
 
 		h.Config(kit.OwnTmp)
 		h.Prepare(kit.TmpParent)
