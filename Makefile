@@ -255,7 +255,8 @@ install: ## install what was built; a configuration that is there stays
 	install -d -m 0755 "$(DESTDIR)$(PAMDIR)" "$(DESTDIR)$(SBINDIR)" "$(DESTDIR)$(UNITDIR)" "$(DESTDIR)$(TMPFILESDIR)" \
 		"$(DESTDIR)$(MANDIR)/man5" "$(DESTDIR)$(MANDIR)/man8" "$(doc)" "$(etc)/namespace.d" \
 		"$(DESTDIR)$(BASHCOMPDIR)" "$(DESTDIR)$(FISHCOMPDIR)" "$(DESTDIR)$(ZSHCOMPDIR)" \
-		"$(DESTDIR)$(DATADIR)/openscap" "$(DESTDIR)$(DATADIR)/lynis" "$(DESTDIR)$(DATADIR)/authselect" "$(DESTDIR)$(DATADIR)/prometheus"
+		"$(DESTDIR)$(DATADIR)/openscap" "$(DESTDIR)$(DATADIR)/lynis" "$(DESTDIR)$(DATADIR)/authselect" "$(DESTDIR)$(DATADIR)/prometheus" \
+		"$(DESTDIR)$(DATADIR)/selinux" "$(DESTDIR)$(DATADIR)/apparmor"
 	@# Processes have the module mapped: it is replaced, never written to.
 	install -m 0755 build/pam_polyinst.so "$(DESTDIR)$(PAMDIR)/.pam_polyinst.so.new"
 	mv -f "$(DESTDIR)$(PAMDIR)/.pam_polyinst.so.new" "$(DESTDIR)$(PAMDIR)/pam_polyinst.so"
@@ -273,6 +274,8 @@ install: ## install what was built; a configuration that is there stays
 	install -m 0640 dist/compliance/lynis/plugin_polyinst_phase1 "$(DESTDIR)$(DATADIR)/lynis/"
 	install -m 0644 dist/prometheus/polyinst.rules.yml "$(DESTDIR)$(DATADIR)/prometheus/"
 	install -m 0755 dist/authselect/create "$(DESTDIR)$(DATADIR)/authselect/"
+	install -m 0644 dist/selinux/polyinst.te dist/selinux/polyinst.if dist/selinux/polyinst.fc "$(DESTDIR)$(DATADIR)/selinux/"
+	install -m 0644 dist/apparmor/polyinst "$(DESTDIR)$(DATADIR)/apparmor/"
 	install -m 0644 namespace.conf.example dist/dbus/polyinst-units.conf "$(doc)/"
 	@for unit in $(units); do echo install dist/$$unit; \
 		$(replace) dist/$$unit >"$(DESTDIR)$(UNITDIR)/$$unit" && chmod 0644 "$(DESTDIR)$(UNITDIR)/$$unit" || exit 1; done

@@ -258,6 +258,11 @@ func (d *diagnosis) print() {
 		fmt.Fprintf(stdout, "last: %s, %s ago, %s by %s, says %s: %s\n", at.Local().Format(time.DateTime), ageText(time.Since(at)), what, plain(d.Last.Service), d.Log, plain(d.Last.Reason))
 	}
 	switch {
+	case len(d.Refusals) > 0 && !d.active() && len(d.x.loaded.Refused)+len(d.x.loaded.LeftOut) == 0:
+		fmt.Fprintf(stdout, "now:  the stack of %s has no line of ours: its sessions see the public directories; with the line %s would be refused\n", plain(d.Service), plain(d.User))
+		for _, r := range d.Refusals {
+			fmt.Fprintf(stdout, "      %s\n", r)
+		}
 	case len(d.Refusals) > 0:
 		what := map[bool]string{true: "gets in by rescue, WITHOUT private directories", false: "is refused"}[d.Outcome == outcomeRescued]
 		fmt.Fprintf(stdout, "now:  %s %s\n", who, what)

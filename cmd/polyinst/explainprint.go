@@ -76,20 +76,22 @@ func deref(s *string) string {
 	return *s
 }
 
-func (x *explanation) printPAM() {
+// notActive says that sessions by the service do not go through our line, if that is so.
+func (x *explanation) notActive() string {
 	switch {
-	case len(x.loaded.Refused) > 0:
-		return // the reasons say all
-	case x.PAM == nil && len(x.loaded.LeftOut) > 0:
-		fmt.Fprintf(stdout, "NOT ACTIVE: %s: what follows holds once that is done\n", x.loaded.LeftOut[0])
-		return
-	case x.PAM == nil && x.loaded.File == "":
-		fmt.Fprintf(stdout, "NOT ACTIVE: there is no PAM stack for %q: what follows holds once there is one, with `session required pam_polyinst.so`\n", x.Service)
-		return
-	case x.PAM == nil:
-		fmt.Fprintf(stdout, "NOT ACTIVE: the session stack of %q (%s) has no `session required pam_polyinst.so`: what follows holds once it has\n", x.Service, x.loaded.File)
-		return
-	case len(x.PAM.Arguments) == 0:
+	case len(x.loaded.Refused) > 0 || x.PAM != nil:
+		return "" // the reasons say all
+	case len(x.loaded.LeftOut) > 0:
+		return fmt.Sprintf("NOT ACTIVE: %s: what follows holds once that is done\n", x.loaded.LeftOut[0])
+	case x.loaded.File == "":
+		return fmt.Sprintf("NOT ACTIVE: there is no PAM stack for %q: what follows holds once there is one, with `session required pam_polyinst.so`\n", x.Service)
+	}
+	return fmt.Sprintf("NOT ACTIVE: the session stack of %q (%s) has no `session required pam_polyinst.so`: what follows holds once it has\n", x.Service, x.loaded.File)
+}
+
+func (x *explanation) printPAM() {
+	fmt.Fprint(stdout, x.notActive())
+	if x.PAM == nil || len(x.loaded.Refused) > 0 || len(x.PAM.Arguments) == 0 {
 		return
 	}
 	where := "arguments of --arg"

@@ -19,7 +19,6 @@ import (
 	"pam_polyinst/internal/core/config"
 	"pam_polyinst/internal/gc"
 	"pam_polyinst/internal/kernel/dirfd"
-	"pam_polyinst/internal/kernel/peer"
 	"pam_polyinst/internal/kernel/wire"
 	"pam_polyinst/internal/observe"
 	"pam_polyinst/internal/sessions/live"
@@ -236,7 +235,7 @@ func standing(stacks pamstack.Dir) []family {
 		loads = 1
 	}
 	served := 0
-	if m.Build && peer.Listens(wire.ReadySocket) {
+	if m.served() {
 		served = 1
 	}
 	return []family{

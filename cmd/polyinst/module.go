@@ -11,6 +11,8 @@ import (
 
 	"pam_polyinst/cmd/polyinst/internal/pamstack"
 	"pam_polyinst/internal/kernel/dirfd"
+	"pam_polyinst/internal/kernel/peer"
+	"pam_polyinst/internal/kernel/selinuxfs"
 	"pam_polyinst/internal/kernel/wire"
 )
 
@@ -127,6 +129,18 @@ func moduleOf(stacks pamstack.Dir) string {
 	}
 	return pamstack.Module
 }
+
+// readyBoolean lets login programs ask the ready workers (dist/selinux).
+const readyBoolean = "polyinst_ready_workers"
+
+// forbidden reports whether SELinux keeps the login programs from them.
+func forbidden() bool {
+	on, known := selinuxfs.Boolean(readyBoolean)
+	return known && !on && selinuxfs.Enforcing()
+}
+
+// served reports whether a login may get a ready worker.
+func (m moduleState) served() bool { return m.Build && !forbidden() && peer.Listens(wire.ReadySocket) }
 
 func inspectModule(name string) moduleState {
 	m := moduleState{Others: []string{}}

@@ -292,7 +292,7 @@ func TestVerdict(t *testing.T) {
 		"on":                              {machineState{Services: lines, Config: configState{Polydirs: 1}}, stateOn, false},
 		"with warnings":                   {machineState{Services: lines, Config: configState{Polydirs: 1}, Remarks: warning}, stateOn, false},
 		"a line, and no polydir":          {machineState{Services: lines}, stateOff, false},
-		"polydirs by another main file":   {machineState{Services: []lineOf{{Service: "su", conf: "/etc/other.conf"}}}, stateOn, false},
+		"polydirs by another main file":   {machineState{Services: lines, elsewhere: 1}, stateOn, false},
 		"an error":                        {machineState{Services: lines, Remarks: fault}, stateFault, true},
 		"an error, and it is nobody's on": {machineState{Remarks: append(fault, warning...)}, stateFault, true},
 	} {

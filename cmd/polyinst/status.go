@@ -14,8 +14,6 @@ import (
 	"pam_polyinst/internal/core/config"
 	"pam_polyinst/internal/core/plan"
 	"pam_polyinst/internal/kernel/lsm"
-	"pam_polyinst/internal/kernel/peer"
-	"pam_polyinst/internal/kernel/wire"
 	"pam_polyinst/internal/observe"
 )
 
@@ -67,6 +65,8 @@ type machineState struct {
 	Live     liveState     `json:"sessions"`
 	LastHour hourState     `json:"last_hour"`
 	LastGC   *lastGC       `json:"last_gc"` // null: never
+
+	elsewhere int // the polydirs of other main files, which lines name
 }
 
 // lineOf is where a service has our line.
@@ -127,8 +127,15 @@ func status(conf string, asJSON bool) error {
 	through, past := covered(stacks)
 	s.Services, s.Without = append(s.Services, through...), append(s.Without, past...)
 	s.Module = inspectModule(moduleOf(stacks))
-	s.Served = s.Module.Build && peer.Listens(wire.ReadySocket)
+	s.Served = s.Module.served()
 	slices.Sort(s.Without)
+	for _, l := range s.Services {
+		if l.conf != "" {
+			if c, _, _, err := read(l.conf, true); err == nil && c != nil {
+				s.elsewhere += len(c.Polydirs)
+			}
+		}
+	}
 	c, files, err := s.inspect(conf, stacks)
 	for _, err := range []error{err, s.waiting()} {
 		if err != nil {
@@ -167,9 +174,7 @@ func (s *machineState) verdict() string {
 
 // noPolydir reports whether the lines lead to nothing: a polydir that was lost, with its
 // file, is not missed by anybody else.
-func (s *machineState) noPolydir() bool {
-	return s.Config.Polydirs == 0 && !slices.ContainsFunc(s.Services, func(l lineOf) bool { return l.conf != "" })
-}
+func (s *machineState) noPolydir() bool { return s.Config.Polydirs+s.elsewhere == 0 }
 
 // bad reports whether the state is one that the exit status tells of.
 func (s *machineState) bad() bool {
@@ -272,7 +277,7 @@ func (s *machineState) print(c *config.Config, files observe.Files, conf string)
 	}
 	off := "off: no service has our line: `polyinst enable SERVICE...`"
 	if len(s.Services) > 0 {
-		off = "off: no polydir is configured: `" + editOf(conf) + "`"
+		off = "off: no polydir is configured: `" + editOf(cmp.Or(conf, s.Services[0].conf)) + "`"
 	}
 	say("state", "%s", map[string]string{
 		stateOn:    "on",
@@ -290,7 +295,14 @@ func (s *machineState) print(c *config.Config, files observe.Files, conf string)
 		say("without", "%s", strings.Join(s.Without, ", "))
 	}
 	s.Module.print(say)
-	say("workers", "%s", map[bool]string{true: "ready ones are listened for", false: "none listens: every session forks its own (`systemctl status polyinst.socket`)"}[s.Served])
+	workers := "none listens: every session forks its own (`systemctl status polyinst.socket`)"
+	switch {
+	case s.Served:
+		workers = "ready ones are listened for"
+	case forbidden():
+		workers = "SELinux's boolean " + readyBoolean + " is off: every session forks its own"
+	}
+	say("workers", "%s", workers)
 	if s.Waits != nil {
 		s.printWaiting(say)
 	}

@@ -53,11 +53,14 @@ is written to /etc/pam.d. Instances are made, as a login would.`,
 		},
 	}
 	confFlag(cmd, &o.conf)
-	cmd.Flags().StringVar(&o.service, "service", "polyinst-try", "the PAM `SERVICE` that the session says it is of")
+	cmd.Flags().StringVar(&o.service, "service", ofTry, "the PAM `SERVICE` that the session says it is of")
 	cmd.Flags().StringVar(&o.module, "module", "pam_polyinst.so", "another `FILE` of the module")
 	cmd.Flags().StringArrayVar(&o.args, "arg", nil, "an `ARGUMENT` of the PAM line; can be repeated")
 	return cmd
 }
+
+// ofTry is the service of a rehearsal that is of none.
+const ofTry = "polyinst-try"
 
 // userAndCommand wants one word before the "--" and the rest behind it.
 func userAndCommand(cmd *cobra.Command, args []string, usage string) error {
@@ -131,6 +134,18 @@ func try(name string, command []string, o tryOptions) error {
 	rescued := refused != nil || after == before && len(promised.Selection.Rules) > 0
 	if !shows && !rescued {
 		return nil // what is printed is the command's
+	}
+	if o.service != ofTry && !rescued { // which goes through a stack of its own
+		x := &explanation{}
+		defer x.close()
+		stacks, err := readStacks(pamDir)
+		if err == nil {
+			err = explainer{stacks: stacks}.session(x, u.Username, o.service, nil)
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprint(stdout, x.notActive())
 	}
 	return sayVerdict(u.Username, o, promised, rescued)
 }

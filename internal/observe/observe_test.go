@@ -437,6 +437,8 @@ func TestSecurityIsTheHosts(t *testing.T) {
 		"AppArmor":                  {map[string]string{"attr/apparmor/current": "web (enforce)\n"}, ExecContext, plan.Security{Module: plan.AppArmor, Enforcing: true, Session: "web"}, `the profile "web"`},
 		"AppArmor, our next execve": {map[string]string{"attr/apparmor/current": "web (enforce)\n", "attr/apparmor/exec": "user (complain)\n"}, ExecContext, plan.Security{Module: plan.AppArmor, Enforcing: true, Session: "web"}, `the profile "web"`},
 		"AppArmor, its own":         {map[string]string{"attr/apparmor/current": "web (enforce)\n", "attr/apparmor/exec": "user (complain)\n"}, CurrentContext, plan.Security{Module: plan.AppArmor, Enforcing: true, Session: "web"}, `the profile "web"`},
+		"AppArmor, complaining":     {map[string]string{"attr/apparmor/current": "web (complain)\n"}, ExecContext, plan.Security{Module: plan.AppArmor, Session: "web"}, `"web" in complain mode, which denies detached mounts all the same: it needs flags=(attach_disconnected`},
+		"AppArmor, unconfined":      {map[string]string{"attr/apparmor/current": "unconfined\n"}, ExecContext, plan.Security{Module: plan.AppArmor}, ""},
 		"Smack":                     {map[string]string{"attr/smack/current": "Secret"}, ExecContext, plan.Security{Module: plan.Smack, Enforcing: true, Session: "Secret"}, `the label "Secret"`},
 		"none":                      {map[string]string{"status": ""}, ExecContext, plan.Security{}, ""},
 	} {

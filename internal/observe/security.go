@@ -117,6 +117,9 @@ func deniedByAnother(who lsm.Thread) string {
 		return "AppArmor confines this program by a profile that does not even let it ask which: " + deniedByAppArmor
 	case profile.Enforced():
 		return fmt.Sprintf("AppArmor confines this program by the profile %q: %s", profile.Name, deniedByAppArmor)
+	case profile.Confined() && profile.Mode == "complain":
+		// a name that leads nowhere is denied in each mode, and before a rule is looked for
+		return fmt.Sprintf("AppArmor confines this program by the profile %q in complain mode, which denies detached mounts all the same: it needs flags=(attach_disconnected, complain)", profile.Name)
 	}
 	return ""
 }

@@ -86,6 +86,12 @@ func TestStatus(t *testing.T) {
 		look("a drop-in where nobody looks", 0, "state +off: no polydir is configured: `polyinst edit`", "services +su", `configuration .*: 1 file, 0 polydirs; 1 warning.*`)
 		h.MustRun("rm", "-r", "/etc/security/polyinst/namespace.conf.d")
 		h.Match("doctor", h.MustRun("polyinst", "doctor", "alice"), `(?m)^now:  alice by su gets in, and no polydir applies\n      none is configured$`)
+		h.PAM("su", host.Stack(kit.Session+" conf=/etc/other.conf")...)
+		h.WriteFile("/etc/other.conf", asInstalled(h))
+		look("another main file without polydirs", 0, "state +off: no polydir is configured: `polyinst edit --conf /etc/other.conf`")
+		h.WriteFile("/etc/other.conf", kit.OwnTmp)
+		look("another main file", 0, "state +on")
+		h.PAM("su", host.Stack(kit.Session)...)
 
 		h.Config(kit.OwnTmp)
 		h.Prepare(kit.TmpParent)
@@ -308,6 +314,7 @@ func TestDoctor(t *testing.T) {
 		h.MustRun("chmod", "0", kit.TmpParent)
 		h.Config(kit.OwnTmp + "colour = 1\n")
 		h.Match("the file", doctor(1, "bob", "--service", "su"), `(?m)^now:  bob by su is refused\n +/etc/security/polyinst/namespace.conf:7:1: .*\ndo:   polyinst edit$`)
+		h.Match("the file, and no line", doctor(1, "bob", "--service", "cron"), `(?m)^now:  the stack of cron has no line of ours: its sessions see the public directories; with the line bob would be refused\n +/etc/security/polyinst/namespace.conf:7:1: .*$`)
 		h.Match("rescued", doctor(1, "root", "--service", "su"), `(?m)^now:  root by su gets in by rescue, WITHOUT private directories$`)
 		for command, want := range map[string]string{
 			"doctor":                      "whom? polyinst doctor USER",

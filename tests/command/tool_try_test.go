@@ -83,6 +83,10 @@ func TestTryAService(t *testing.T) {
 			t.Error("the public /tmp")
 		}
 		host.Equal(h, "instances after it", len(kit.Settled(h, 0)), 0)
+		kit.Without(h, "sshd")
+		h.Match("a service without our line", h.MustRun("polyinst", "try", "alice", "--service", "sshd"), "(?m)^NOT ACTIVE: the session stack of \"sshd\" \\(/etc/pam.d/sshd\\) has no `session required pam_polyinst.so`: what follows holds once it has\nalice by sshd has /tmp of their own$")
+		h.PAM("sshd", host.Stack(kit.Session)...)
+		h.Match("with it", h.MustRun("polyinst", "try", "alice", "--service", "sshd"), "(?m)^[a-z].*\nalice by sshd has /tmp of their own$")
 	})
 }
 

@@ -29,6 +29,11 @@ func TestMakeInstall(t *testing.T) {
 			h.MustRun("man", "-w", section, name)
 		}
 
+		// what the messages and docs/security-modules.md name is there without a checkout
+		for _, file := range []string{"selinux/polyinst.te", "selinux/polyinst.if", "selinux/polyinst.fc", "apparmor/polyinst"} {
+			host.Equal(h, file, h.ReadFile("/usr/share/pam_polyinst/"+file), h.ReadFile(h.Source("dist/"+file)))
+		}
+
 		// each shell finds its completion by itself
 		const words = "COMP_WORDS=(polyinst expl); COMP_CWORD=1; COMP_LINE='polyinst expl'; COMP_POINT=13"
 		h.Match("bash", h.MustRun("bash", "-c", ". /usr/share/bash-completion/bash_completion; _completion_loader polyinst; "+words+
@@ -54,7 +59,7 @@ func TestMakeInstall(t *testing.T) {
 
 // installedFiles lists the files below the directories that an installation writes to.
 const installedFiles = `find /etc/security /lib/*/security /usr/lib/systemd /usr/lib/tmpfiles.d /usr/sbin /usr/local \
-	/usr/share/man /usr/share/doc /usr/share/bash-completion /usr/share/fish /usr/share/zsh /usr/share/polyinst ! -type d 2>/dev/null | LC_ALL=C sort`
+	/usr/share/man /usr/share/doc /usr/share/bash-completion /usr/share/fish /usr/share/zsh /usr/share/polyinst /usr/share/pam_polyinst ! -type d 2>/dev/null | LC_ALL=C sort`
 
 // minus are the lines of a that are not in b.
 func minus(a, b []string) []string {
