@@ -1445,6 +1445,11 @@ var weakenings = []weakening{
 	{
 		name: "ready worker: what failed waits for the rest", holds: "I-10", file: "internal/gc/ended.go",
 		check: "&& !t.failed[r.Identity]", instead: "&& (true || !t.failed[r.Identity])",
+		tests: "TestReadyGoesOnBehindWhatFails",
+	},
+	{
+		name: "ready worker: a fault is told once", holds: "I-10", file: "internal/gc/ended.go",
+		check: "known := t.told", instead: "known := false && t.told",
 		tests: "TestReadyTellsAFaultOnce",
 	},
 	{
