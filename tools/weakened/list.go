@@ -1264,7 +1264,7 @@ var weakenings = []weakening{
 	},
 	{
 		name: "ready: one that was changed ends", holds: "I-21", file: "internal/serve/worker.go",
-		check: "err = errors.Join(err, w.base.Changed())", instead: "err = errors.Join(err)",
+		check: "err = errors.Join(err, changed)", instead: "err = errors.Join(err)",
 		tests: "TestReadyState",
 	},
 	{
@@ -1489,7 +1489,7 @@ var weakenings = []weakening{
 	},
 	{
 		name: "ready: a worker that ends says nothing of that", holds: "I-21", file: "internal/serve/worker.go",
-		check: "if !w.busy.Load() { // else", instead: "if true { // else",
+		check: "if !w.busy.Load() { // by now", instead: "if true { // by now",
 		tests: "TestReadyIsNotAheadForLong",
 	},
 	{
