@@ -1,6 +1,7 @@
 package gc
 
 import (
+	"slices"
 	"time"
 
 	"pam_polyinst/internal/kernel/dirfd"
@@ -15,6 +16,7 @@ import (
 type Tidying struct {
 	begun  map[string]dirfd.Removal
 	failed map[mntns.Identity]bool // what failed for these is tried again when the rest is done
+	told   [2]map[string]bool      // errors, when all was looked at last, and since then
 }
 
 // share is how long the removal of one user's instances may take before others' are looked
@@ -26,8 +28,27 @@ const share = 200 * time.Millisecond
 // is held, stays for the next time, or for gc; what a user did is no error. One look
 // at the namespaces is for all of them: each user can have many that have ended and
 // whose instances another namespace shows. looked is how long it took, which users can
-// prolong. more: a part of an instance is left for lack of time.
+// prolong. more: a part of an instance is left for lack of time. An error is one that was
+// not there when all was looked at last.
 func (t *Tidying) Ended() (looked time.Duration, more bool, errs []error) {
+	looked, more, errs = t.ended()
+	errs = slices.DeleteFunc(errs, func(err error) bool {
+		text := err.Error()
+		known := t.told[0][text] || t.told[1][text]
+		if t.told[1] == nil {
+			t.told[1] = map[string]bool{}
+		}
+		t.told[1][text] = true
+		return known
+	})
+	if !more {
+		t.begun = nil // gc may have removed what was begun
+		t.told = [2]map[string]bool{t.told[1], nil}
+	}
+	return looked, more, errs
+}
+
+func (t *Tidying) ended() (looked time.Duration, more bool, errs []error) {
 	began := time.Now()
 	store, err := record.Open()
 	if err != nil {
@@ -66,9 +87,7 @@ func (t *Tidying) Ended() (looked time.Duration, more bool, errs []error) {
 		return 0, false, append(errs, err)
 	}
 	looked = time.Since(began)
-	if more = room.part(all, store, failed); !more {
-		t.begun = nil // gc may have removed what was begun
-	}
+	more = room.part(all, store, failed)
 	return looked, more, errs
 }
 

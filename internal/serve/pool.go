@@ -97,7 +97,7 @@ func (p *Pool) Run() error {
 	for p.running > 0 || again != nil {
 		select {
 		case <-stop:
-			again, renew = nil, nil // what came to be known after it
+			again, renew = nil, nil // nobody is started any more
 			p.retire()              // those in a conversation finish it
 		case <-renew:
 			if err := p.renew(); err != nil {

@@ -131,8 +131,9 @@ func (w *worker) serve(host *peer.Host) error {
 		f()
 	}
 	err := errors.Join(w.watch.Long(0), w.watch.Within(0), ended)
-	if !w.busy.Load() { // else it is not as it was, and ends
-		err = errors.Join(err, w.base.Changed())
+	changed := w.base.Changed()
+	if !w.busy.Load() { // by now: else it is not as it was, and ends
+		err = errors.Join(err, changed)
 	}
 	if err != nil {
 		return fmt.Errorf("after process %d: %w", host.PID(), err)

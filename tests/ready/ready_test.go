@@ -547,6 +547,34 @@ func TestReadyIsNotAheadForLong(t *testing.T) {
 	}
 }
 
+// TestReadyTakesLongAtTheEnd: a conversation that is seen to take long when it is just over
+// is no fault of the worker's, and the service says nothing.
+func TestReadyTakesLongAtTheEnd(t *testing.T) {
+	ready(t, func(h *host.Host, serve *host.Ready) {
+		h.Need("strace")
+		serve.Stop()
+		service := h.Start("nice", "-n", "-10", "polyinst", "serve", "--foreground", "--workers", "1")
+		h.WaitReady()
+		worker := strings.TrimSpace(h.Sh("cat /proc/" + strconv.Itoa(service.Pid()) + "/task/*/children"))
+		// the thread that looks at the clock is late, and the worker looks at itself for longer
+		late := []string{"strace", "-e", "trace=read", "-e", "inject=read:delay_exit=300000"}
+		for _, thread := range h.Names("/proc/" + worker + "/task") {
+			if thread != worker {
+				late = append(late, "-p", thread)
+			}
+		}
+		clock := h.Start(late...)
+		clock.Expect("attached")
+		tracer := h.Start("strace", "-e", "trace=move_mount,keyctl", "-e", "inject=move_mount:delay_enter=200000:when=1", "-e", "inject=keyctl:delay_enter=200000", "-p", worker)
+		tracer.Expect("attached")
+		host.Equal(h, "the session", h.Su("alice", "true").Code, 0)
+		tracer.Wait()
+		clock.Wait()
+		service.Signal(unix.SIGTERM)
+		host.Equal(h, "the service has said", service.Wait().Stdout, "")
+	})
+}
+
 // TestReadyWhoeverStartsIt: with whatever state a user starts a program that opens a
 // session, a ready worker opens the one that it is, and is the same for the next user.
 func TestReadyWhoeverStartsIt(t *testing.T) {

@@ -36,8 +36,8 @@ type Removal struct{ of *removal }
 // NewRemoval begins one.
 func NewRemoval() Removal { return Removal{newRemoval(nil)} }
 
-// Go goes on for as long, or for twice as long as it takes to come to what is left; what
-// is left then is an error of IsUnfinished.
+// Go goes on until it has removed something for that long, or for as long as it took to
+// come to what was left; what is left then is an error of IsUnfinished.
 func (r Removal) Go(d Dir, name string, most time.Duration) error {
 	r.of.most, r.of.part, r.of.until, r.of.over = most, time.Now(), time.Time{}, false
 	return r.of.tree(d, name, 0)

@@ -85,7 +85,7 @@ func connects(at unix.Sockaddr) error {
 	return unix.Connect(fd, at)
 }
 
-// Listens reports whether root listens at a socket: one who does not has no host. What
+// Listens reports whether root listens at a socket: no host asks anybody else. What
 // /proc/net/unix says is anybody's, since each mount namespace has paths of its own.
 func Listens(path string) bool {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
