@@ -81,17 +81,19 @@ func TestSway(t *testing.T) {
 }
 
 // TestWeston: an Xwayland needs a /tmp/.X11-unix. weston makes none and ends, as KWin and
-// GNOME Shell do; with `keep` the session has the machine's, and the user can make one.
+// GNOME Shell do; with `keep` the session has the machine's, and an init script or the user can make one.
 // A window by Wayland needs nothing in /tmp.
 func TestWeston(t *testing.T) {
 	for name, c := range map[string]struct{ config, before, with, socket string }{
 		"without Xwayland": {ownThree, "", "", ""},
 		"no .X11-unix":     {ownThree, "", "--xwayland", ""},
 		"the user's":       {ownThree, "mkdir -m 1777 /tmp/.X11-unix; ", "--xwayland", instances + "alice/.X11-unix/X0"},
+		"an init script's": {strings.Replace(ownThree, ownTmp, ownTmp+"init = \"/etc/x11-unix\"\n", 1), "", "--xwayland", instances + "alice/.X11-unix/X0"},
 		"keep":             {keeping, "", "--xwayland", "/tmp/.X11-unix/X0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			desktops(t, c.config, []string{"weston", "weston-presentation-shm", "Xwayland", "xdpyinfo"}, func(h *host.Host, s *host.Sshd) {
+				h.WriteFile("/etc/x11-unix", "#!/bin/sh\nmkdir -m 1777 /tmp/.X11-unix\n", 0o755)
 				h.WriteFile("/etc/weston.ini", "[autolaunch]\npath=/etc/ready\n")
 				h.WriteFile("/etc/ready", "#!/bin/sh\necho up >/tmp/seen\nexec sleep 1000\n", 0o755)
 				told := must(s, "alice", runtime+c.before+"mkfifo /tmp/seen; "+
