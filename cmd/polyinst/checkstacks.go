@@ -42,16 +42,21 @@ func checkStacks(c *config.Config, main, dir string, stacks pamstack.Dir) []rema
 	}
 	if filepath.Clean(dir) == pamDir { // they use this machine's own stacks
 		m.Units, m.Daemons = unitsWithPAM(), daemonFiles()
-		m.Portal = slices.ContainsFunc(pamstack.Portal, func(path string) bool {
-			_, err := os.Stat(path)
-			return err == nil
-		})
+		m.Portal = slices.ContainsFunc(pamstack.Portal, isThere)
+		if i := slices.IndexFunc(pamstack.Compositors, isThere); i >= 0 {
+			m.Compositor = filepath.Base(pamstack.Compositors[i])
+		}
 	}
 	out := append(remarks(pamstack.Check(m)), checkRescueOfLines(stacks)...)
 	if filepath.Clean(dir) == pamDir && c != nil {
 		out = append(out, domainRemarks(c, main, stacks)...)
 	}
 	return out
+}
+
+func isThere(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // checkRescueOfLines looks up whom rescue= names in our lines.

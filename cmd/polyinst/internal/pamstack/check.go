@@ -48,9 +48,11 @@ type Machine struct {
 	// Units are the units of systemd with PAMName=, by their names.
 	Units map[string]Unit
 	// Daemons are the configurations of programs, by their services.
-	Daemons  map[string][]File
-	Portal   bool // xdg-document-portal is installed
-	Confined bool // root has no CAP_SYS_RESOURCE: it cannot raise hard limits
+	Daemons map[string][]File
+	Portal  bool // xdg-document-portal is installed
+	// Compositor is one of Compositors that is installed; empty: none is.
+	Compositor string
+	Confined   bool // root has no CAP_SYS_RESOURCE: it cannot raise hard limits
 	// Load says why libpam cannot load a module by the name that a line gives it;
 	// empty: it can. Nil: nobody has looked.
 	Load func(module string) string
@@ -147,6 +149,7 @@ func (k *checker) service(name string) bool {
 	k.cleaned(name, stack, own)
 	k.daemon(name, stack[own])
 	k.greeter(name, stack[own])
+	k.compositor(name, stack[own])
 	for _, e := range stack[own+1:] {
 		if e.closes() {
 			k.add(e.Pos, Warning, name, "service %q: the line with \"close\" does nothing behind the line that opens the session (%s): move it to the top of the session part", name, stack[own].Pos)

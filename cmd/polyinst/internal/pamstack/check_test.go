@@ -67,6 +67,8 @@ func TestGolden(t *testing.T) {
 					m.Limits = append(m.Limits, File{"/etc/security/limits.conf", data})
 				case "portal":
 					m.Portal = true
+				case "compositor":
+					m.Compositor = strings.TrimSpace(parts[name])
 				case "units":
 					m.Units = map[string]Unit{}
 					for unit, text := range pairs(parts[name]) {
