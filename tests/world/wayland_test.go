@@ -146,9 +146,9 @@ func TestWeston(t *testing.T) {
 // TestPipeWire: sound goes from one login to another, through a server in a third one.
 // What they share they hand on by descriptors, so that each may have a /dev/shm of its own.
 func TestPipeWire(t *testing.T) {
-	desktops(t, ownThree, []string{"pipewire", "wireplumber", "pipewire-pulse", "pactl", "pacat", "parec", "dbus-run-session"}, func(h *host.Host, s *host.Sshd) {
+	desktops(t, ownThree, []string{"pipewire", "pw-cli", "wireplumber", "pipewire-pulse", "pactl", "pacat", "parec", "dbus-run-session"}, func(h *host.Host, s *host.Sshd) {
 		h.Sh("mkdir -p /run/systemd/seats /run/systemd/sessions /run/systemd/users /run/systemd/machines") // wireplumber watches logind's
-		h.WriteFile("/etc/sound", "pipewire & wireplumber & pipewire-pulse &\n"+
+		h.WriteFile("/etc/sound", "pipewire &\nuntil pw-cli info 0; do :; done\nwireplumber & pipewire-pulse &\n"+
 			"until pactl load-module module-null-sink sink_name=loop; do :; done\n"+
 			"until pactl set-default-sink loop; do :; done\necho up >/tmp/seen; wait\n")
 		host.Equal(h, "the server", must(s, "alice", runtime+"mkfifo /tmp/seen; "+
