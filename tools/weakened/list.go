@@ -1119,8 +1119,8 @@ var weakenings = []weakening{
 	},
 	{
 		name: "ready: the way to the socket is root's", holds: "I-20", file: "pam_polyinst/ready.c",
-		check: "|| st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)))", instead: ")",
-		tests: "TestReadyLies",
+		check: "else if (st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)))", instead: "else if (i > 9)",
+		tests: "TestReadyLies|TestReadyWayIsRoots",
 	},
 	{
 		name: "ready: the worker that answers is of the build of the module", holds: "I-20", file: "pam_polyinst/ready.c",
@@ -1264,7 +1264,7 @@ var weakenings = []weakening{
 	},
 	{
 		name: "ready: one that was changed ends", holds: "I-21", file: "internal/serve/worker.go",
-		check: "err = errors.Join(err, changed)", instead: "err = errors.Join(err)",
+		check: "err = errors.Join(err, changed)", instead: "_ = changed",
 		tests: "TestReadyState",
 	},
 	{
