@@ -310,6 +310,7 @@ func TestCheckAs(t *testing.T) {
 		h.MustRun("rm", host.ConfigFile)
 		check("a main file where there is none yet", "[namespace]\n", host.ConfigFile, `\(files: 2, polydirs: 1\)`, 0)
 		check("a drop-in without a main file", lab, dropin, `a drop-in needs a main file`, 1)
+		check("a drop-in that nobody would read", lab, strings.TrimSuffix(dropin, ".conf")+".toml", `^polyinst: "10-labs.toml" is no name of a drop-in: want NAME.conf, which lies in /etc/security/polyinst/namespace.d\n$`, 2)
 		check("another main file", kit.OwnTmp, "/srv/other/main.conf", `^/srv/other/main.conf: no problem \(files: 1, polydirs: 1\)`, 0)
 		for args, want := range map[string]string{
 			"--as " + host.ConfigFile:                       "--as: which file is to stand there",
