@@ -235,7 +235,7 @@ func standing(stacks pamstack.Dir) []family {
 		loads = 1
 	}
 	served := 0
-	if m.served() {
+	if yes, _ := m.served(); yes {
 		served = 1
 	}
 	return []family{
