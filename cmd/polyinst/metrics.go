@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -114,6 +115,7 @@ func metrics(conf string, sizes bool) (numbers string, faults, err error) {
 	} else if problems, err = refusals(c, files, conf); err != nil {
 		return "", nil, err
 	}
+	problems += otherProblems(stacks, files.Main.Name)
 	out := append([]family{buildInfo()}, inSession(all)...)
 	out = append(out,
 		one("polyinst_config_problems", "Errors that polyinst check finds in the configuration and on the machine; sessions are refused unless it is 0.", problems),
@@ -225,6 +227,22 @@ func taken(where []gc.Parent, all []gc.Instance) family {
 func buildInfo() family {
 	return family{"polyinst_build_info", "1; the labels name this command's version, and the build that the module must have to be served.",
 		map[string]float64{label("version", version, "build", wire.Build, "go", runtime.Version()): 1}}
+}
+
+// otherProblems counts the main files that our lines name beside this one, and that refuse
+// sessions.
+func otherProblems(stacks pamstack.Dir, main string) (n int) {
+	seen := []string{"", main}
+	for _, c := range pamstack.Covers(stacks) {
+		if c.Line == nil || slices.Contains(seen, confOf(*c.Line)) {
+			continue
+		}
+		seen = append(seen, confOf(*c.Line))
+		if confProblem(confOf(*c.Line)) != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // standing is whether the module and what serves it are there.

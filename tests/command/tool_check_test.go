@@ -251,6 +251,7 @@ func TestCheckPAMIsTrue(t *testing.T) {
 		"no such module":  {su + "session required /lib/security/none/pam_polyinst.so", false},
 		"no such file":    {su + kit.Session + " conf=/etc/none.conf", false},
 		"a broken file":   {su + kit.Session + " conf=/etc/passwd", false},
+		"a file's parent": {su + kit.Session + " conf=/etc/second.conf", false},
 		"carriage return": {su + kit.Session + "\r", false},
 		"of an argument":  {su + kit.Session + " debug\r", false},
 		"another's":       {su + "session requird pam_permit.so\n" + kit.Session, false},
@@ -265,6 +266,7 @@ func TestCheckPAMIsTrue(t *testing.T) {
 			t.Parallel()
 			kit.Story(t, kit.OwnTmp, nil, func(h *host.Host) {
 				h.AddUser("alice")
+				h.WriteFile("/etc/second.conf", strings.Replace(kit.OwnTmp, "polyinst/tmp", "polyinst/second", 1))
 				h.PAM("su", c.stack)
 				host.Equal(h, "admitted", h.Cmd("su", "alice", "-c", "true").Code == 0, c.admitted)
 				host.Equal(h, "checked", h.Cmd("polyinst", "check", "--pam").Code == 0, c.admitted)

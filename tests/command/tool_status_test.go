@@ -90,6 +90,9 @@ func TestStatus(t *testing.T) {
 		h.WriteFile("/etc/other.conf", asInstalled(h))
 		look("another main file without polydirs", 0, "state +off: no polydir is configured: `polyinst edit --conf /etc/other.conf`")
 		h.WriteFile("/etc/other.conf", kit.OwnTmp)
+		look("another main file, and no parent", 1, "state +faulty: 1 error.*")
+		h.Match("the error", h.Cmd("polyinst", "status").Stderr, `(?m)conf=/etc/other.conf: sessions are refused: .*does not exist: .polyinst prepare --conf /etc/other.conf. makes it`)
+		h.Prepare(kit.TmpParent)
 		look("another main file", 0, "state +on")
 		h.PAM("su", host.Stack(kit.Session)...)
 
