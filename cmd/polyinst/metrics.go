@@ -115,6 +115,9 @@ func metrics(conf string, sizes bool) (numbers string, faults, err error) {
 	} else if problems, err = refusals(c, files, conf); err != nil {
 		return "", nil, err
 	}
+	if !broken {
+		problems += len(domainRemarks(c, files.Main.Name, stacks))
+	}
 	problems += otherProblems(stacks, files.Main.Name)
 	out := append([]family{buildInfo()}, inSession(all)...)
 	out = append(out,
