@@ -159,6 +159,9 @@ func substituted(file, name string) (conf string, files observe.Files, err error
 	}
 	d := draft{conf: name, path: name}
 	if dir := filepath.Dir(name); filepath.Base(dir) == filepath.Base(observe.InitDir("")) {
+		if err := dropinName(filepath.Base(name), dir); err != nil {
+			return "", files, err
+		}
 		d.conf, d.dropin = filepath.Join(filepath.Dir(dir), "namespace.conf"), true
 	}
 	if d.conf == filepath.Join(observe.ConfigDir, "namespace.conf") {

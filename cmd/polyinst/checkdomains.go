@@ -13,12 +13,12 @@ import (
 	"pam_polyinst/internal/observe"
 )
 
-// domains are the types in which login programs run that nobody's shell starts. Every
-// policy at hand names them so; where one does not, nothing is said.
-var domains = map[string]string{"sshd": "sshd_t", "login": "local_login_t", "cron": "crond_t", "crond": "crond_t"}
+// domains are the types in which login programs run that nobody's shell starts: of several,
+// in one of them. Where a policy names none so, nothing is said.
+var domains = map[string][]string{"sshd": {"sshd_t", "sshd_session_t"}, "login": {"local_login_t"}, "cron": {"crond_t"}, "crond": {"crond_t"}}
 
 // shut is selinuxfs.Shut.
-type shut func(domain, path, class string, permissions ...string) (label string, shut bool)
+type shut func(domains []string, path, class string, permissions ...string) (label, shut string)
 
 // domainRemarks say what SELinux denies a login program and not this one, so that
 // neither explain nor a rehearsal meets it: files and parents whose label is wrong.
@@ -33,8 +33,8 @@ func domainRemarks(c *config.Config, main string, stacks pamstack.Dir) []remark 
 func checkDomains(c *config.Config, main string, stacks pamstack.Dir, is shut) []remark {
 	var out []remark
 	for _, service := range pamstack.Services(stacks) {
-		domain := domains[service]
-		if domain == "" {
+		programs := domains[service]
+		if programs == nil {
 			continue
 		}
 		say := func(path, format string, args ...any) {
@@ -43,7 +43,7 @@ func checkDomains(c *config.Config, main string, stacks pamstack.Dir, is shut) [
 			out = append(out, r)
 		}
 		read := func(path string) {
-			if label, denied := is(domain, path, "file", "read", "open"); denied {
+			if label, domain := is(programs, path, "file", "read", "open"); domain != "" {
 				say(path, "service %q: SELinux does not let %s read it, which is labelled %q: restorecon -F %s", service, domain, label, shellword.Quote(path))
 			}
 		}
@@ -63,11 +63,11 @@ func checkDomains(c *config.Config, main string, stacks pamstack.Dir, is shut) [
 			}
 			seen = append(seen, p.path)
 			makes := func(path, way string) bool {
-				label, denied := is(domain, path, "dir", "write", "add_name")
-				if denied {
+				label, domain := is(programs, path, "dir", "write", "add_name")
+				if domain != "" {
 					say(path, "service %q: SELinux does not let %s make anything in it, which is labelled %q: %s", service, domain, label, way)
 				}
-				return !denied
+				return domain == ""
 			}
 			if locks := p.path + "/" + layout.LockDir; makes(p.path, observe.WantedLabels) {
 				makes(locks, fmt.Sprintf("chcon -R --reference=%s %s", shellword.Quote(p.path), shellword.Quote(locks)))

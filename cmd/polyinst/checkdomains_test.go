@@ -38,11 +38,14 @@ func TestCheckDomains(t *testing.T) {
 		{"a main file of the line's", "/srv/x.conf", "conf=/srv/x.conf", []string{"/srv/x.conf"}, []string{"/srv/x.conf: restorecon -F /srv/x.conf"}},
 	} {
 		var got []string
-		for _, r := range checkDomains(c, c2.main, stack(c2.conf), func(domain, path, class string, permissions ...string) (string, bool) {
-			if domain != "sshd_t" || class == "dir" != strings.HasPrefix(path, parent) {
-				t.Errorf("%s: asks whether %s may %s %s of %s", c2.what, domain, permissions, class, path)
+		for _, r := range checkDomains(c, c2.main, stack(c2.conf), func(domains []string, path, class string, permissions ...string) (string, string) {
+			if domains[0] != "sshd_t" || class == "dir" != strings.HasPrefix(path, parent) {
+				t.Errorf("%s: asks whether %s may %s %s of %s", c2.what, domains, permissions, class, path)
 			}
-			return "a:b:c", slices.Contains(c2.wrong, path)
+			if slices.Contains(c2.wrong, path) {
+				return "a:b:c", domains[0]
+			}
+			return "a:b:c", ""
 		}) {
 			if r.service != "sshd" || r.Level != pamstack.Error {
 				t.Errorf("%s: %+v", c2.what, r)

@@ -36,7 +36,12 @@ func checkStacks(c *config.Config, main, dir string, stacks pamstack.Dir) []rema
 	m := pamstack.Machine{Stacks: stacks, Config: c, Main: main,
 		Krb5:   readGlobs("/etc/krb5.conf", "/etc/krb5.conf.d/*"),
 		Limits: readGlobs("/etc/security/limits.conf", "/etc/security/limits.d/*.conf"),
-		Load:   loadProblem, Conf: confProblem}
+		Load:   loadProblem, Conf: remembering(func(path string) string {
+			if path == main {
+				return "" // what is wrong with it is said of itself
+			}
+			return confProblem(path)
+		})}
 	if caps, err := mntns.OwnCapabilities(); err == nil && os.Geteuid() == 0 {
 		m.Confined = !caps.SysResource
 	}
@@ -79,15 +84,25 @@ func checkRescueOfLines(stacks pamstack.Dir) []remark {
 	return out
 }
 
-// confProblem says why no session can be opened with a main file; empty where
-// nothing speaks against it.
+// confProblem says why no session can be opened with a main file, and its own machine;
+// empty where nothing speaks against it.
 func confProblem(path string) string {
-	_, _, problems, err := read(path, true)
+	all := fmt.Sprintf("(`polyinst check %s` shows all)", shellword.Quote(path))
+	c, files, problems, err := read(path, true)
 	switch {
 	case err != nil:
 		return err.Error()
 	case len(problems) > 0:
-		return fmt.Sprintf("%v (`polyinst check %s` shows all)", problems[0], shellword.Quote(path))
+		return fmt.Sprintf("%v %s", problems[0], all)
+	case os.Geteuid() != 0:
+		return ""
+	}
+	found, err := checkMachine(c, files, path)
+	if err != nil {
+		return err.Error()
+	}
+	if i := slices.IndexFunc(found, func(r remark) bool { return r.Level == pamstack.Error }); i >= 0 {
+		return fmt.Sprintf("%s %s", found[i], all)
 	}
 	return ""
 }

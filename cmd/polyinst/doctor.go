@@ -14,7 +14,9 @@ import (
 	"pam_polyinst/cmd/polyinst/internal/pamstack"
 	"pam_polyinst/internal/core/config"
 	"pam_polyinst/internal/core/shellword"
+	"pam_polyinst/internal/kernel/dirfd"
 	"pam_polyinst/internal/kernel/nss"
+	"pam_polyinst/internal/observe"
 )
 
 func doctorCommand() *cobra.Command {
@@ -195,8 +197,12 @@ func (d *diagnosis) judge(stacks pamstack.Dir) {
 	for i, path := range x.Unseen {
 		d.Warnings = append(d.Warnings, unseen(path, x.theirs[i]))
 	}
-	if x.Config == nil && len(x.Loaded.Problems) > 0 {
-		d.Commands = append(d.Commands, d.edit())
+	if x.Config == nil {
+		for _, p := range x.Loaded.Problems {
+			if command := d.edit() + dropinArg(p.Pos.File, d.x.Args.Conf); !slices.Contains(d.Commands, command) {
+				d.Commands = append(d.Commands, command)
+			}
+		}
 	}
 	for _, text := range slices.Concat(d.Refusals, d.Warnings) {
 		for _, command := range commandsIn(text) {
@@ -209,6 +215,16 @@ func (d *diagnosis) judge(stacks pamstack.Dir) {
 
 // edit is the command that edits the session's configuration.
 func (d *diagnosis) edit() string { return editOf(d.x.Args.Conf) }
+
+// dropinArg names a file to edit, where that is a drop-in: the main file is what edit
+// begins with, and what is wrong elsewhere cannot be mended there.
+func dropinArg(file, conf string) string {
+	dir, name := dirfd.Split(file)
+	if dir != observe.InitDir(conf) {
+		return ""
+	}
+	return " " + shellword.Quote(name)
+}
 
 // editOf is the command that edits a main file; conf is empty for the default one.
 func editOf(conf string) string {

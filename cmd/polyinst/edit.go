@@ -82,6 +82,14 @@ type draft struct {
 	old    []byte // nil: the file is not there yet
 }
 
+// dropinName refuses a name under which nobody reads a drop-in.
+func dropinName(name, dir string) error {
+	if strings.ContainsRune(name, '/') || strings.HasPrefix(name, ".") || !strings.HasSuffix(name, ".conf") || strings.ContainsFunc(name, unicode.IsControl) {
+		return usageError{fmt.Errorf("%q is no name of a drop-in: want NAME.conf, which lies in %s", name, dir)}
+	}
+	return nil
+}
+
 func edit(conf, name string) error {
 	if conf != "" {
 		var err error
@@ -91,8 +99,8 @@ func edit(conf, name string) error {
 	}
 	d := draft{conf: conf, path: cmp.Or(conf, filepath.Join(observe.ConfigDir, "namespace.conf"))}
 	if name != "" && name != filepath.Base(d.path) {
-		if strings.ContainsRune(name, '/') || strings.HasPrefix(name, ".") || !strings.HasSuffix(name, ".conf") || strings.ContainsFunc(name, unicode.IsControl) {
-			return usageError{fmt.Errorf("%q is no name of a drop-in: want NAME.conf, which lies in %s", name, observe.InitDir(conf))}
+		if err := dropinName(name, observe.InitDir(conf)); err != nil {
+			return err
 		}
 		d.path, d.dropin = filepath.Join(observe.InitDir(conf), name), true
 	}

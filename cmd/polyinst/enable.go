@@ -350,17 +350,11 @@ func (e *enabling) begin(k *keeper) error {
 	if err := k.save(); err != nil {
 		return err
 	}
-	if _, err := apply.PrepareParent(dir, &config.Polydir{ParentMode: 0o755, ParentModeAny: true}); err != nil {
-		return fmt.Errorf("%s: %w", dir, err)
-	}
-	way, err := dirfd.Walk(dir, nil)
+	way, err := apply.OwnDirectory(dir)
 	if err != nil {
 		return err
 	}
 	defer way.Close()
-	if err := dirfd.Trusted(way, way.Stat); err != nil {
-		return err
-	}
 	if err := way.Dir.Replace(name, []byte(beginningTmp), dirfd.Likeness{Mode: 0o644}); err != nil {
 		return err
 	}

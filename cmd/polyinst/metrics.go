@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -114,6 +115,10 @@ func metrics(conf string, sizes bool) (numbers string, faults, err error) {
 	} else if problems, err = refusals(c, files, conf); err != nil {
 		return "", nil, err
 	}
+	if !broken {
+		problems += len(domainRemarks(c, files.Main.Name, stacks))
+	}
+	problems += otherProblems(stacks, files.Main.Name)
 	out := append([]family{buildInfo()}, inSession(all)...)
 	out = append(out,
 		one("polyinst_config_problems", "Errors that polyinst check finds in the configuration and on the machine; sessions are refused unless it is 0.", problems),
@@ -227,6 +232,22 @@ func buildInfo() family {
 		map[string]float64{label("version", version, "build", wire.Build, "go", runtime.Version()): 1}}
 }
 
+// otherProblems counts the main files that our lines name beside this one, and that refuse
+// sessions.
+func otherProblems(stacks pamstack.Dir, main string) (n int) {
+	seen := []string{"", main}
+	for _, c := range pamstack.Covers(stacks) {
+		if c.Line == nil || slices.Contains(seen, confOf(*c.Line)) {
+			continue
+		}
+		seen = append(seen, confOf(*c.Line))
+		if confProblem(confOf(*c.Line)) != "" {
+			n++
+		}
+	}
+	return n
+}
+
 // standing is whether the module and what serves it are there.
 func standing(stacks pamstack.Dir) []family {
 	m := inspectModule(moduleOf(stacks))
@@ -235,7 +256,7 @@ func standing(stacks pamstack.Dir) []family {
 		loads = 1
 	}
 	served := 0
-	if m.served() {
+	if yes, _ := m.served(); yes {
 		served = 1
 	}
 	return []family{

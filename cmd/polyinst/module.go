@@ -139,8 +139,13 @@ func forbidden() bool {
 	return known && !on && selinuxfs.Enforcing()
 }
 
-// served reports whether a login may get a ready worker.
-func (m moduleState) served() bool { return m.Build && !forbidden() && peer.Listens(wire.ReadySocket) }
+// served reports whether a login may get a ready worker; old is true where those that
+// are there were started before the module and this command were replaced.
+func (m moduleState) served() (served, old bool) {
+	listens, build := peer.Listens(wire.ReadySocket)
+	old = listens && m.Build && build != "" && build != wire.Build
+	return listens && m.Build && !old && !forbidden(), old
+}
 
 func inspectModule(name string) moduleState {
 	m := moduleState{Others: []string{}}

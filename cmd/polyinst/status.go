@@ -66,7 +66,8 @@ type machineState struct {
 	LastHour hourState     `json:"last_hour"`
 	LastGC   *lastGC       `json:"last_gc"` // null: never
 
-	elsewhere int // the polydirs of other main files, which lines name
+	elsewhere int  // the polydirs of other main files, which lines name
+	old       bool // the ready workers are of another build than module and command
 }
 
 // lineOf is where a service has our line.
@@ -127,7 +128,7 @@ func status(conf string, asJSON bool) error {
 	through, past := covered(stacks)
 	s.Services, s.Without = append(s.Services, through...), append(s.Without, past...)
 	s.Module = inspectModule(moduleOf(stacks))
-	s.Served = s.Module.served()
+	s.Served, s.old = s.Module.served()
 	slices.Sort(s.Without)
 	for _, l := range s.Services {
 		if l.conf != "" {
@@ -299,6 +300,8 @@ func (s *machineState) print(c *config.Config, files observe.Files, conf string)
 	switch {
 	case s.Served:
 		workers = "ready ones are listened for"
+	case s.old:
+		workers = "those of another build are listened for: every session forks its own: `systemctl restart polyinst.service`"
 	case forbidden():
 		workers = "SELinux's boolean " + readyBoolean + " is off: every session forks its own"
 	}

@@ -154,20 +154,34 @@ func relabel(dir, polydir dirfd.Dir, rule plan.Rule, name string) error {
 	return setSmackLabel(dir, label, transmute)
 }
 
+// OwnDirectory opens a directory of ours that is no instance parent, and makes it where
+// it is missing. Advice about parents, such as another place, would lead nowhere.
+func OwnDirectory(path string) (dirfd.Way, error) {
+	way, err := dirfd.WalkTo(path)
+	if dirfd.IsNotExist(err) {
+		if _, err := PrepareParent(path, &config.Polydir{ParentMode: 0o755, ParentModeAny: true}); err != nil {
+			return dirfd.Way{}, fmt.Errorf("%s: %w", path, err)
+		}
+		way, err = dirfd.WalkTo(path)
+	}
+	if err != nil {
+		return dirfd.Way{}, err
+	}
+	if err := dirfd.Trusted(way, way.Stat); err != nil {
+		way.Close()
+		return dirfd.Way{}, err
+	}
+	return way, nil
+}
+
 // KeepState writes a file of our own below a directory that is root's alone,
 // which is made where it is missing.
 func KeepState(dir, name string, content []byte) error {
-	if _, err := PrepareParent(dir, &config.Polydir{ParentMode: 0o755, ParentModeAny: true}); err != nil {
-		return fmt.Errorf("%s: %w", dir, err)
-	}
-	way, err := dirfd.WalkTo(dir)
+	way, err := OwnDirectory(dir)
 	if err != nil {
 		return err
 	}
 	defer way.Close()
-	if err := dirfd.Trusted(way, way.Stat); err != nil {
-		return err
-	}
 	if err := way.Dir.RemoveUnfinished(); err != nil {
 		return err
 	}

@@ -67,6 +67,8 @@ var advices = []advice{
 		}, aside: true},
 	{name: "no network", says: "DIRECTORY/NAME does not exist: `ip netns add NAME` makes it",
 		fault: func(h *host.Host) { h.Config("[namespace]\nnetwork = \"netns:net-$USER\"\n" + kit.Everybody) }},
+	{name: "the state is another's, by prepare", says: "that prepare has run is not kept: PATH: owned by uid UID, want root: chown root PATH", by: "polyinst prepare",
+		fault: damaged("chown alice /var/lib/polyinst")},
 	{name: "a parent of another", says: "owned by uid UID, want root: chown root:root PATH",
 		fault: damaged("chown alice " + kit.TmpParent)},
 	{name: "a parent of another, by prepare", says: "owned by uid UID, want root: chown root:root PATH", by: "polyinst prepare",

@@ -251,6 +251,7 @@ func TestCheckPAMIsTrue(t *testing.T) {
 		"no such module":  {su + "session required /lib/security/none/pam_polyinst.so", false},
 		"no such file":    {su + kit.Session + " conf=/etc/none.conf", false},
 		"a broken file":   {su + kit.Session + " conf=/etc/passwd", false},
+		"a file's parent": {su + kit.Session + " conf=/etc/second.conf", false},
 		"carriage return": {su + kit.Session + "\r", false},
 		"of an argument":  {su + kit.Session + " debug\r", false},
 		"another's":       {su + "session requird pam_permit.so\n" + kit.Session, false},
@@ -265,6 +266,7 @@ func TestCheckPAMIsTrue(t *testing.T) {
 			t.Parallel()
 			kit.Story(t, kit.OwnTmp, nil, func(h *host.Host) {
 				h.AddUser("alice")
+				h.WriteFile("/etc/second.conf", strings.Replace(kit.OwnTmp, "polyinst/tmp", "polyinst/second", 1))
 				h.PAM("su", c.stack)
 				host.Equal(h, "admitted", h.Cmd("su", "alice", "-c", "true").Code == 0, c.admitted)
 				host.Equal(h, "checked", h.Cmd("polyinst", "check", "--pam").Code == 0, c.admitted)
@@ -310,6 +312,7 @@ func TestCheckAs(t *testing.T) {
 		h.MustRun("rm", host.ConfigFile)
 		check("a main file where there is none yet", "[namespace]\n", host.ConfigFile, `\(files: 2, polydirs: 1\)`, 0)
 		check("a drop-in without a main file", lab, dropin, `a drop-in needs a main file`, 1)
+		check("a drop-in that nobody would read", lab, strings.TrimSuffix(dropin, ".conf")+".toml", `^polyinst: "10-labs.toml" is no name of a drop-in: want NAME.conf, which lies in /etc/security/polyinst/namespace.d\n$`, 2)
 		check("another main file", kit.OwnTmp, "/srv/other/main.conf", `^/srv/other/main.conf: no problem \(files: 1, polydirs: 1\)`, 0)
 		for args, want := range map[string]string{
 			"--as " + host.ConfigFile:                       "--as: which file is to stand there",

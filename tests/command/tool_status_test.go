@@ -90,6 +90,9 @@ func TestStatus(t *testing.T) {
 		h.WriteFile("/etc/other.conf", asInstalled(h))
 		look("another main file without polydirs", 0, "state +off: no polydir is configured: `polyinst edit --conf /etc/other.conf`")
 		h.WriteFile("/etc/other.conf", kit.OwnTmp)
+		look("another main file, and no parent", 1, "state +faulty: 1 error.*")
+		h.Match("the error", h.Cmd("polyinst", "status").Stderr, `(?m)conf=/etc/other.conf: sessions are refused: .*does not exist: .polyinst prepare --conf /etc/other.conf. makes it`)
+		h.Prepare(kit.TmpParent)
 		look("another main file", 0, "state +on")
 		h.PAM("su", host.Stack(kit.Session)...)
 
@@ -314,6 +317,9 @@ func TestDoctor(t *testing.T) {
 		h.MustRun("chmod", "0", kit.TmpParent)
 		h.Config(kit.OwnTmp + "colour = 1\n")
 		h.Match("the file", doctor(1, "bob", "--service", "su"), `(?m)^now:  bob by su is refused\n +/etc/security/polyinst/namespace.conf:7:1: .*\ndo:   polyinst edit$`)
+		h.WriteFile("/etc/security/polyinst/namespace.d/10-x.conf", "colour = 1\n")
+		h.Match("both files", doctor(1, "bob", "--service", "su"), `\ndo what fits, as said above:\n      polyinst edit\n      polyinst edit 10-x.conf\n$`)
+		h.MustRun("rm", "/etc/security/polyinst/namespace.d/10-x.conf")
 		h.Match("the file, and no line", doctor(1, "bob", "--service", "cron"), `(?m)^now:  the stack of cron has no line of ours: its sessions see the public directories; with the line bob would be refused\n +/etc/security/polyinst/namespace.conf:7:1: .*$`)
 		h.Match("rescued", doctor(1, "root", "--service", "su"), `(?m)^now:  root by su gets in by rescue, WITHOUT private directories$`)
 		for command, want := range map[string]string{

@@ -388,6 +388,14 @@ func TestReadyOfAnotherBuild(t *testing.T) {
 		h.WriteFile(h.Module()+".new", strings.Replace(module, build, strings.Repeat("0", len(build)), 1))
 		h.MustRun("mv", h.Module()+".new", h.Module())
 		host.Equal(h, "served by", servedBy(h, "alice"), "forked: the ready worker is of another build")
+
+		// module and command are new, and the service was not started anew
+		h.MustRun("sed", "-i", "s/"+build+"/"+strings.Repeat("0", len(build))+"/", "/usr/local/sbin/polyinst")
+		host.Equal(h, "metrics", h.Sh("polyinst metrics | grep '^polyinst_served '"), "polyinst_served 0")
+		h.Match("status", h.MustRun("polyinst", "status"), "(?m)^workers +those of another build are listened for: every session forks its own: `systemctl restart polyinst.service`$")
+		serve.Stop()
+		h.Serve("--workers", "1")
+		host.Equal(h, "metrics, then", h.Sh("polyinst metrics | grep '^polyinst_served '"), "polyinst_served 1")
 	})
 }
 

@@ -87,17 +87,30 @@ func connects(at unix.Sockaddr) error {
 
 // Listens reports whether root listens at a socket: no host asks anybody else. What
 // /proc/net/unix says is anybody's, since each mount namespace has paths of its own.
-func Listens(path string) bool {
+// build is what a worker greets with; empty where none has time to, or has yet started.
+func Listens(path string) (listens bool, build string) {
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
-		return false
+		return false, ""
 	}
 	defer unix.Close(fd)
 	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != nil {
-		return errors.Is(err, unix.EAGAIN) // too many wait
+		return errors.Is(err, unix.EAGAIN), "" // too many wait
 	}
 	who, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
-	return err == nil && who.Uid == 0
+	if err != nil || who.Uid != 0 {
+		return false, ""
+	}
+	const soon = 500 // milliseconds
+	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, soon); err != nil || n == 0 {
+		return true, ""
+	}
+	var greeting [64]byte
+	n, err := unix.Read(fd, greeting[:]) // and what is sent with it is dropped
+	if err != nil || n < 1 {
+		return true, ""
+	}
+	return true, string(greeting[1:n])
 }
 
 // Remove takes the socket of Listen away.

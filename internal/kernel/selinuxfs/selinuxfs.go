@@ -223,30 +223,48 @@ func Labelled(label string, f func() error) error {
 	return errors.Join(err, SetFSCreate(""))
 }
 
-// Shut reports whether the policy surely denies a domain of the system's one of the
-// permissions on the file at a path, and carries that out; label is the file's. Another
-// process cannot try it: it has rights of its own.
-func Shut(domain, path, class string, permissions ...string) (label string, shut bool) {
+// Shut is the first of the system's domains that the policy knows, if it surely denies each
+// of them one of the permissions on the file at a path, and carries that out; empty: it
+// does not. label is the file's. Another process cannot try it: it has rights of its own.
+func Shut(domains []string, path, class string, permissions ...string) (label, shut string) {
 	if !Active() || !Enforcing() {
-		return "", false
+		return "", ""
 	}
 	buf := make([]byte, answerMax)
 	n, err := unix.Getxattr(path, XattrLabel, buf)
 	if err != nil {
-		return "", false
+		return "", ""
 	}
 	label = strings.TrimRight(string(buf[:n]), "\x00")
 	first, err := read("/proc/1/attr/current")
 	if err != nil {
-		return label, false
+		return label, ""
 	}
-	source := inDomain(first, domain)
-	for _, p := range permissions {
-		if permitted, err := access(source, label, class, p); err == nil && !permitted {
-			return label, true
+	return label, denied(domains, func(domain string) (denied, known bool) {
+		source := inDomain(first, domain)
+		if _, err := Canonical(source); err != nil {
+			return false, false
+		}
+		for _, p := range permissions {
+			if permitted, err := access(source, label, class, p); err == nil && !permitted {
+				return true, true
+			}
+		}
+		return false, true
+	})
+}
+
+// denied is the first of the known ones if all of them are denied.
+func denied(domains []string, is func(domain string) (denied, known bool)) (first string) {
+	for _, domain := range domains {
+		switch yes, known := is(domain); {
+		case known && !yes:
+			return ""
+		case known && first == "":
+			first = domain
 		}
 	}
-	return label, false
+	return first
 }
 
 // inDomain is a context with another type, such as that of process 1 with that of what

@@ -1,6 +1,9 @@
 package selinuxfs
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // What is not certainly denied is tried, and what is not certainly permitted is left to
 // another worker.
@@ -50,6 +53,21 @@ func TestInDomain(t *testing.T) {
 	} {
 		if got := inDomain(context, "sshd_t"); got != want {
 			t.Errorf("%q: %q, want %q", context, got, want)
+		}
+	}
+}
+
+// Of several domains, in one of which the program runs, one that is not denied is enough.
+func TestDenied(t *testing.T) {
+	for asked, want := range map[string]string{
+		"": "", "denied": "denied", "permitted": "", "unknown": "", "unknown denied": "denied", "denied unknown": "denied",
+		"denied permitted": "", "permitted denied": "", "denied denied2": "denied",
+	} {
+		got := denied(strings.Fields(asked), func(domain string) (bool, bool) {
+			return strings.HasPrefix(domain, "denied"), domain != "unknown"
+		})
+		if got != want {
+			t.Errorf("%q: %q, want %q", asked, got, want)
 		}
 	}
 }
