@@ -319,6 +319,38 @@ func TestActAs(t *testing.T) {
 	}
 }
 
+// A thread that may not take the user's group makes nothing: it would be root's group's.
+func TestActAsWithoutTheRight(t *testing.T) {
+	nstest.Dir(t) // as root
+	for name, bit := range map[string]uint32{"CAP_SETGID": unix.CAP_SETGID, "CAP_SETUID": unix.CAP_SETUID} {
+		done := make(chan struct{})
+		go func() { // a locked thread ends with its goroutine
+			runtime.LockOSThread()
+			defer close(done)
+			header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+			var caps [2]unix.CapUserData
+			if err := unix.Capget(&header, &caps[0]); err != nil {
+				t.Error(err)
+				return
+			}
+			caps[0].Effective &^= 1 << bit
+			if err := unix.Capset(&header, &caps[0]); err != nil {
+				t.Error(err)
+				return
+			}
+			if err := ActAs(1001, 1001); err == nil {
+				t.Errorf("without %s it acts as the user", name)
+			}
+			uid, _ := unix.SetfsuidRetUid(-1)
+			gid, _ := unix.SetfsgidRetGid(-1)
+			if uid != 0 || gid != 0 {
+				t.Errorf("without %s it goes on as %d, %d", name, uid, gid)
+			}
+		}()
+		<-done
+	}
+}
+
 func TestXattr(t *testing.T) {
 	dir := nstest.Dir(t)
 	d := open(t, dir)

@@ -60,10 +60,12 @@ type Right struct {
 	bits  uint32
 }
 
-// The bits of rules (libapparmor's sys/apparmor.h).
+// The bits of rules (libapparmor's sys/apparmor.h, and the kernel's
+// security/apparmor/include/mount.h).
 const (
 	mayWrite = 1 << 1
 	mayRead  = 1 << 2
+	mayMount = 1 << 1
 )
 
 // ReadWrite is the right to read and write a file, or to connect to it.
@@ -73,6 +75,13 @@ func ReadWrite(path string) Right { return Right{path + " rw", "\x02" + path, ma
 // namespaces by pidfd.
 func PtraceRead(peer string) Right {
 	return Right{"ptrace (read) peer=" + peer, "\x09" + peer, mayRead}
+}
+
+// BindRoot is the right to mount the root directory on a directory, as `mount,` gives it:
+// by such a mount each file has another path. What the kernel matches is the directory,
+// what is mounted, no type, and a flag by its number from 1 on (MS_BIND).
+func BindRoot(dir string) Right {
+	return Right{"mount options=bind / -> " + dir, "\x07" + dir + "\x00/\x00\x00\x0d", mayMount}
 }
 
 // Lacks names the first of these rights that the profile's rules do not give, in the

@@ -140,7 +140,7 @@ func TestJudgeNamespaces(t *testing.T) {
 // rejected.
 func TestJudgeLabels(t *testing.T) {
 	const current, exec, smack, selinux = "attr/apparmor/current", "attr/apparmor/exec", "attr/smack/current", "attr/current"
-	const web, served, joins = "web (enforce)\n", "/run/polyinst/serve.sock rw", "ptrace (read) peer=unconfined"
+	const web, served, joins, mounts = "web (enforce)\n", "/run/polyinst/serve.sock rw", "ptrace (read) peer=unconfined", "mount options=bind / -> /var/lib/polyinst/"
 	for what, c := range map[string]struct {
 		files map[string]string
 		exec  bool
@@ -160,6 +160,7 @@ func TestJudgeLabels(t *testing.T) {
 		"a stack":                            {files: map[string]string{current: "web//&mail (mixed)\n"}},
 		"one that is not to be served":       {files: map[string]string{current: web}, lacks: served, want: `AppArmor: the host's profile "web" does not permit ` + served},
 		"one that cannot join":               {files: map[string]string{current: web}, lacks: joins, want: `AppArmor: the host's profile "web" does not permit ` + joins},
+		"one that restricts mount":           {files: map[string]string{current: web}, lacks: mounts, want: `AppArmor: the host's profile "web" does not permit ` + mounts},
 		"one that nobody can be asked of":    {files: map[string]string{current: web}, err: errors.New("no answer"), want: "no answer"},
 		"one, another for its execve":        {files: map[string]string{current: web}, exec: true, want: "AppArmor: the host has asked for another profile for its next execve"},
 		"one of another namespace":           {files: map[string]string{current: ":c1:web (enforce)\n"}, want: `AppArmor: the host's profile ":c1:web" belongs to another namespace of policies`},
@@ -173,7 +174,7 @@ func TestJudgeLabels(t *testing.T) {
 		"SELinux, and no socket":             {files: map[string]string{selinux: "system_u:system_r:sshd_t:s0\x00"}, want: "SO_PEERSEC: bad file descriptor"},
 	} {
 		own := Own{smack: c.smack, lacks: func(p lsm.Profile, rights ...lsm.Right) (string, error) {
-			if !slices.Equal(rights, []lsm.Right{lsm.ReadWrite(served[:len(served)-3]), lsm.PtraceRead("unconfined")}) || !strings.HasPrefix(p.Name, "web") {
+			if !slices.Equal(rights, []lsm.Right{lsm.ReadWrite(served[:len(served)-3]), lsm.PtraceRead("unconfined"), lsm.BindRoot("/var/lib/polyinst/")}) || !strings.HasPrefix(p.Name, "web") {
 				t.Errorf("%s: asked of %v: %v", what, p, rights)
 			}
 			return c.lacks, c.err
@@ -200,15 +201,17 @@ func TestJudgeContext(t *testing.T) {
 	const sshd, own = "system_u:system_r:sshd_t:s2-s15", "system_u:system_r:polyinst_t:s0-s15"
 	for what, c := range map[string]struct {
 		connected, create, own string
+		off                    bool
 		want                   string
 	}{
-		"served":                     {sshd, "", own, ""},
-		"in a domain of its own now": {"u:r:su_t:s0", "", own, `the host has connected as "u:r:su_t:s0", and is "` + sshd + `"`},
-		"a label is chosen":          {sshd, "u:object_r:tmp_t:s0\x00", own, `the host labels what it makes: "u:object_r:tmp_t:s0"`},
-		"the worker has none":        {sshd, "", "", `the host has the context "` + sshd + `", and this worker has none`},
+		"served":                     {connected: sshd, own: own},
+		"nobody is to be served":     {connected: sshd, own: own, off: true, want: "SELinux: the boolean polyinst_ready_workers is off"},
+		"in a domain of its own now": {connected: "u:r:su_t:s0", own: own, want: `the host has connected as "u:r:su_t:s0", and is "` + sshd + `"`},
+		"a label is chosen":          {connected: sshd, create: "u:object_r:tmp_t:s0\x00", own: own, want: `the host labels what it makes: "u:object_r:tmp_t:s0"`},
+		"the worker has none":        {connected: sshd, want: `the host has the context "` + sshd + `", and this worker has none`},
 	} {
 		h := host(t, 7, map[string]string{"attr/fscreate": c.create})
-		got := said(h.judgeContext(h.Thread(), sshd, c.connected, c.own))
+		got := said(h.judgeContext(h.Thread(), sshd, c.connected, Own{context: c.own, boolean: func(name string) (on, known bool) { return !c.off, name == "polyinst_ready_workers" }}))
 		if got != c.want {
 			t.Errorf("%s: %q, want %q", what, got, c.want)
 		}
@@ -219,7 +222,7 @@ func TestJudgeContext(t *testing.T) {
 			t.Errorf("%s: apart: %v", what, h.Apart())
 		}
 	}
-	if got := said((&Host{proc: -1}).judgeContext(lsm.Of(-1), sshd, sshd, own)); got != "open attr/fscreate: bad file descriptor" {
+	if got := said((&Host{proc: -1}).judgeContext(lsm.Of(-1), sshd, sshd, Own{boolean: func(string) (on, known bool) { return false, false }})); got != "open attr/fscreate: bad file descriptor" {
 		t.Errorf("a host that has gone: %q", got)
 	}
 }

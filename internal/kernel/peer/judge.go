@@ -25,6 +25,7 @@ type Own struct {
 	context    string // under SELinux
 	smack      string // its label
 	lacks      func(lsm.Profile, ...lsm.Right) (string, error)
+	boolean    func(string) (on, known bool)
 }
 
 // NewOwn asks it.
@@ -33,7 +34,7 @@ func NewOwn() (Own, error) {
 	if err != nil {
 		return Own{}, err
 	}
-	o := Own{status: fields(status), namespaces: map[string]string{}, lacks: lsm.Profile.Lacks}
+	o := Own{status: fields(status), namespaces: map[string]string{}, lacks: lsm.Profile.Lacks, boolean: selinuxfs.Boolean}
 	if o.smack, _, err = lsm.Own().Smack(); err != nil {
 		return Own{}, err
 	}
@@ -181,19 +182,23 @@ func (h *Host) judgeLabels(claim Claim, own Own) error {
 	if err != nil {
 		return fmt.Errorf("SO_PEERSEC: %w", err)
 	}
-	return h.judgeContext(t, context, strings.TrimRight(connected, "\x00"), own.context)
+	return h.judgeContext(t, context, strings.TrimRight(connected, "\x00"), own)
 }
 
 // judgeContext judges a host under SELinux. Whether it is served the policy has said
-// when it connected, in the context that it has. What is made is labelled as the policy
+// when it connected, in the context that it has; who is unconfined may connect to
+// anybody, so that the boolean is asked as well. What is made is labelled as the policy
 // and the plan say of it, whoever makes it; what the host has chosen for all that it
 // makes, a fork would have inherited.
-func (h *Host) judgeContext(t lsm.Thread, context, connected, own string) error {
+func (h *Host) judgeContext(t lsm.Thread, context, connected string, own Own) error {
 	create, _, err := t.Attribute("fscreate")
+	on, known := own.boolean("polyinst_ready_workers")
 	switch {
 	case err != nil:
 		return err
-	case own == "":
+	case known && !on:
+		return errors.New("SELinux: the boolean polyinst_ready_workers is off")
+	case own.context == "":
 		return fmt.Errorf("the host has the context %q, and this worker has none", context)
 	case context != connected:
 		return fmt.Errorf("the host has connected as %q, and is %q", connected, context)
@@ -205,10 +210,12 @@ func (h *Host) judgeContext(t lsm.Thread, context, connected, own string) error 
 	return nil
 }
 
-// rights are those that a profile gives with dist/apparmor: without the first its
-// program is not to be served, and without the other it could not join this worker.
-// Many kernels let whoever is root connect, whatever the profile says.
-var rights = []lsm.Right{lsm.ReadWrite(wire.ReadySocket), lsm.PtraceRead("unconfined")}
+// rights are those that a profile gives with dist/apparmor. Without the first its program
+// is not to be served: many kernels let whoever is root connect, whatever the profile says.
+// Without the second it could not join this worker. Without the third it is confined by
+// paths, and this worker would show it files by others: the configuration may be its own
+// (conf=).
+var rights = []lsm.Right{lsm.ReadWrite(wire.ReadySocket), lsm.PtraceRead("unconfined"), lsm.BindRoot("/var/lib/polyinst/")}
 
 // judgeProfile wants a profile whose rules permit that the host asks this process, which
 // nothing confines, and whose name is the one that a forked worker would find.
