@@ -12,7 +12,6 @@ import (
 	"pam_polyinst/cmd/polyinst/internal/pamstack"
 	"pam_polyinst/internal/kernel/dirfd"
 	"pam_polyinst/internal/kernel/peer"
-	"pam_polyinst/internal/kernel/selinuxfs"
 	"pam_polyinst/internal/kernel/wire"
 )
 
@@ -130,21 +129,12 @@ func moduleOf(stacks pamstack.Dir) string {
 	return pamstack.Module
 }
 
-// readyBoolean lets login programs ask the ready workers (dist/selinux).
-const readyBoolean = "polyinst_ready_workers"
-
-// forbidden reports whether SELinux keeps the login programs from them.
-func forbidden() bool {
-	on, known := selinuxfs.Boolean(readyBoolean)
-	return known && !on && selinuxfs.Enforcing()
-}
-
 // served reports whether a login may get a ready worker; old is true where those that
 // are there were started before the module and this command were replaced.
 func (m moduleState) served() (served, old bool) {
 	listens, build := peer.Listens(wire.ReadySocket)
 	old = listens && m.Build && build != "" && build != wire.Build
-	return listens && m.Build && !old && !forbidden(), old
+	return listens && m.Build && !old && !peer.Off(), old
 }
 
 func inspectModule(name string) moduleState {

@@ -14,6 +14,7 @@ import (
 	"pam_polyinst/internal/core/config"
 	"pam_polyinst/internal/core/plan"
 	"pam_polyinst/internal/kernel/lsm"
+	"pam_polyinst/internal/kernel/peer"
 	"pam_polyinst/internal/observe"
 )
 
@@ -302,8 +303,8 @@ func (s *machineState) print(c *config.Config, files observe.Files, conf string)
 		workers = "ready ones are listened for"
 	case s.old:
 		workers = "those of another build are listened for: every session forks its own: `systemctl restart polyinst.service`"
-	case forbidden():
-		workers = "SELinux's boolean " + readyBoolean + " is off: every session forks its own"
+	case peer.Off():
+		workers = "SELinux's boolean " + peer.Boolean + " is off: every session forks its own"
 	}
 	say("workers", "%s", workers)
 	if s.Waits != nil {

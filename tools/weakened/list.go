@@ -1314,8 +1314,18 @@ var weakenings = []weakening{
 	},
 	{
 		name: "status: only who is reached listens", holds: "I-20", file: "internal/kernel/peer/listener.go",
-		check: "return errors.Is(err, unix.EAGAIN) // too many wait", instead: "return true",
+		check: "return errors.Is(err, unix.EAGAIN), \"\" // too many wait", instead: "return true, \"\"",
 		tests: "TestStatusIsNotLiedTo",
+	},
+	{
+		name: "ready: a profile that restricts mount is not served", holds: "I-20", file: "internal/kernel/peer/judge.go",
+		check: ", lsm.BindRoot(\"/var/lib/polyinst/\")}", instead: "}",
+		tests: "TestJudgeLabels",
+	},
+	{
+		name: "ready: nobody is served where the boolean is off", holds: "I-20", file: "internal/kernel/peer/judge.go",
+		check: "case own.off():", instead: "case own.off() && false:",
+		tests: "TestJudgeContext",
 	},
 	{
 		name: "remove: what was judged is not judged again when it was made root's", holds: "The command", file: "internal/kernel/dirfd/tree.go",

@@ -211,7 +211,7 @@ func TestJudgeContext(t *testing.T) {
 		"the worker has none":        {connected: sshd, want: `the host has the context "` + sshd + `", and this worker has none`},
 	} {
 		h := host(t, 7, map[string]string{"attr/fscreate": c.create})
-		got := said(h.judgeContext(h.Thread(), sshd, c.connected, Own{context: c.own, boolean: func(name string) (on, known bool) { return !c.off, name == "polyinst_ready_workers" }}))
+		got := said(h.judgeContext(h.Thread(), sshd, c.connected, Own{context: c.own, off: func() bool { return c.off }}))
 		if got != c.want {
 			t.Errorf("%s: %q, want %q", what, got, c.want)
 		}
@@ -222,7 +222,7 @@ func TestJudgeContext(t *testing.T) {
 			t.Errorf("%s: apart: %v", what, h.Apart())
 		}
 	}
-	if got := said((&Host{proc: -1}).judgeContext(lsm.Of(-1), sshd, sshd, Own{boolean: func(string) (on, known bool) { return false, false }})); got != "open attr/fscreate: bad file descriptor" {
+	if got := said((&Host{proc: -1}).judgeContext(lsm.Of(-1), sshd, sshd, Own{off: func() bool { return false }})); got != "open attr/fscreate: bad file descriptor" {
 		t.Errorf("a host that has gone: %q", got)
 	}
 }

@@ -25,7 +25,7 @@ type Own struct {
 	context    string // under SELinux
 	smack      string // its label
 	lacks      func(lsm.Profile, ...lsm.Right) (string, error)
-	boolean    func(string) (on, known bool)
+	off        func() bool
 }
 
 // NewOwn asks it.
@@ -34,7 +34,7 @@ func NewOwn() (Own, error) {
 	if err != nil {
 		return Own{}, err
 	}
-	o := Own{status: fields(status), namespaces: map[string]string{}, lacks: lsm.Profile.Lacks, boolean: selinuxfs.Boolean}
+	o := Own{status: fields(status), namespaces: map[string]string{}, lacks: lsm.Profile.Lacks, off: Off}
 	if o.smack, _, err = lsm.Own().Smack(); err != nil {
 		return Own{}, err
 	}
@@ -185,6 +185,15 @@ func (h *Host) judgeLabels(claim Claim, own Own) error {
 	return h.judgeContext(t, context, strings.TrimRight(connected, "\x00"), own)
 }
 
+// Boolean is the boolean of dist/selinux by which login programs may ask ready workers.
+const Boolean = "polyinst_ready_workers"
+
+// Off reports whether that boolean has every login program fork its worker.
+func Off() bool {
+	on, known := selinuxfs.Boolean(Boolean)
+	return known && !on
+}
+
 // judgeContext judges a host under SELinux. Whether it is served the policy has said
 // when it connected, in the context that it has; who is unconfined may connect to
 // anybody, so that the boolean is asked as well. What is made is labelled as the policy
@@ -192,12 +201,11 @@ func (h *Host) judgeLabels(claim Claim, own Own) error {
 // makes, a fork would have inherited.
 func (h *Host) judgeContext(t lsm.Thread, context, connected string, own Own) error {
 	create, _, err := t.Attribute("fscreate")
-	on, known := own.boolean("polyinst_ready_workers")
 	switch {
 	case err != nil:
 		return err
-	case known && !on:
-		return errors.New("SELinux: the boolean polyinst_ready_workers is off")
+	case own.off():
+		return errors.New("SELinux: the boolean " + Boolean + " is off")
 	case own.context == "":
 		return fmt.Errorf("the host has the context %q, and this worker has none", context)
 	case context != connected:
