@@ -1318,16 +1318,6 @@ var weakenings = []weakening{
 		tests: "TestStatusIsNotLiedTo",
 	},
 	{
-		name: "ready: a profile that restricts mount is not served", holds: "I-20", file: "internal/kernel/peer/judge.go",
-		check: ", lsm.BindRoot(\"/var/lib/polyinst/\")}", instead: "}",
-		tests: "TestJudgeLabels",
-	},
-	{
-		name: "ready: nobody is served where the boolean is off", holds: "I-20", file: "internal/kernel/peer/judge.go",
-		check: "case own.off():", instead: "case own.off() && false:",
-		tests: "TestJudgeContext",
-	},
-	{
 		name: "remove: what was judged is not judged again when it was made root's", holds: "The command", file: "internal/kernel/dirfd/tree.go",
 		check: "return err == nil && st.ID == r.left", instead: "return err == nil && false && st.ID == r.left",
 		pkg: "internal/kernel/dirfd", tests: "TestRemoveTreeOfAnOverlay",
