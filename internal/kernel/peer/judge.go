@@ -205,7 +205,7 @@ func (h *Host) judgeContext(t lsm.Thread, context, connected string, own Own) er
 	case err != nil:
 		return err
 	case own.off():
-		return errors.New("SELinux: the boolean " + Boolean + " is off")
+		return errors.New("SELinux: the boolean polyinst_ready_workers is off")
 	case own.context == "":
 		return fmt.Errorf("the host has the context %q, and this worker has none", context)
 	case context != connected:
