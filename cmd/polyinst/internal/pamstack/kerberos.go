@@ -10,7 +10,7 @@ import (
 // kerberos remarks on credential caches that are files below a polydir: what
 // authentication writes to the public directory, the session does not see.
 func (k *checker) kerberos(krb5 []File) {
-	if k.Config == nil || len(krb5) == 0 {
+	if k.Config == nil || len(krb5) == 0 || krb5[0].Path != "/etc/krb5.conf" { // without it, nothing includes the others
 		return
 	}
 	for _, service := range Services(k.Stacks) {
