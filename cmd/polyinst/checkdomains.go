@@ -69,11 +69,7 @@ func checkDomains(c *config.Config, main string, stacks pamstack.Dir, is shut) [
 				}
 				return domain == ""
 			}
-			way := observe.WantedLabels
-			if !strings.HasPrefix(p.path, observe.StateDir+"/") { // which is all that those label
-				way = fmt.Sprintf("it wants the type tmp_t (semanage fcontext -a -t tmp_t %s; restorecon -F %s)", shellword.Quote(p.path), shellword.Quote(p.path))
-			}
-			if locks := p.path + "/" + layout.LockDir; makes(p.path, way) {
+			if locks := p.path + "/" + layout.LockDir; makes(p.path, observe.WantedLabels) {
 				makes(locks, fmt.Sprintf("chcon -R --reference=%s %s", shellword.Quote(p.path), shellword.Quote(locks)))
 			}
 		}

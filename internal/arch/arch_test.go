@@ -300,7 +300,7 @@ func osCalls(t *testing.T, path string) []string {
 
 var (
 	// command is a command in a message: between backquotes, or by its name.
-	command = regexp.MustCompile("`(?:polyinst|getent|make|fuser|mount|ip|nscd)\\b[^`]*`?|\\b(?:chmod|chown|chattr|chcon|setsebool|setfattr|semanage|tune2fs|restorecon) [^,;`)]*")
+	command = regexp.MustCompile("`(?:polyinst|getent|make|fuser|mount|ip|nscd)\\b[^`]*`?|\\b(?:chmod|chown|chattr|setsebool|setfattr|semanage|tune2fs|restorecon) [^,;`)]*")
 	verb    = regexp.MustCompile(`%[-+#0-9.]*[a-zA-Z%]`)
 )
 

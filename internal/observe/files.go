@@ -145,10 +145,8 @@ func Unread(conf string) (out [][2]string) {
 		names, _ := dirfd.NamesAt(dir)
 		sort.Strings(names)
 		for _, name := range names {
-			if !is(name) {
-				continue
-			}
-			if src, err := Draft(dir + "/" + name); err == nil && hasPolydir(src.Data) {
+			src, err := Draft(dir + "/" + name)
+			if err == nil && is(name) && hasPolydir(src.Data) {
 				out = append(out, [2]string{src.Name, why})
 			}
 		}
